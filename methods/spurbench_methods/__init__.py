@@ -1,0 +1,1 @@
+"""The mitigation methods that spurbench ships, one file each; to the harness, a plugin package like any other."""
