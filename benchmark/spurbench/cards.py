@@ -1,0 +1,162 @@
+"""Cards: what a data set, a method or a backbone says about itself. Frozen, checked on construction, torch-free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
+
+Input = Literal["embeddings", "penultimate", "regions", "images", "text"]
+Track = Literal["head", "projection", "image"]
+SPLITS = ("train", "val", "test")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@=,:/-]{0,79}")
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return `name`, or raise ValueError: 1 to 80 letters, digits and `_.+@=,:/-`, starting with a letter or digit."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"bad {kind} name {name!r}: use 1 to 80 letters, digits and _.+@=,:/- (first: letter or digit)"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What a method may know beyond class labels. What is not declared here is not in the objects it is given."""
+
+    train_groups: bool = False
+    """The spurious attribute of every training example."""
+    val_groups: bool = False
+    """The spurious attribute of the validation half that the method fits on."""
+    attribute_text: bool = False
+    """The names of the spurious attribute's values, as text."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The declared words, in a fixed order."""
+        return tuple(item.name for item in fields(self) if getattr(self, item.name))
+
+    def with_word(self, word: str) -> str:
+        """How to declare one word more, as Python."""
+        return f"supervision=Supervision({', '.join(f'{item}=True' for item in (*self.words, word))})"
+
+    def __str__(self) -> str:
+        return " + ".join(word.replace("_", " ") for word in self.words) or "none"
+
+
+NO_SUPERVISION = Supervision()
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """A named list of templates with one `{}` for the class name; or a list that open_clip ships, by its name there."""
+
+    name: str
+    templates: tuple[str, ...] = ()
+    open_clip_list: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        check_name("prompt set", self.name)
+        if bool(self.templates) == bool(self.open_clip_list):
+            raise ValueError(f"prompt set {self.name}: give either templates or the name of open_clip's list")
+        for template in self.templates:
+            if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+                raise ValueError(f"prompt set {self.name}: template {template!r} needs one {{}} and no other braces")
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What a data set is. `counts` maps a split's name to the expected number of examples per group, g = y*A + a."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    attributes: tuple[str, ...]
+    licence: str
+    url: str = ""
+    citation: str = ""
+    prompts: tuple[PromptSet, ...] = (PromptSet("photo", ("a photo of a {}.",)),)
+    attribute_prompts: tuple[str, ...] = ()
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    download: str = ""
+    """What a download is and how large, for the person who is asked to wait; empty when nothing can be fetched."""
+    own_features: bool = False
+    """The data set brings its own features; backbones do not apply to it."""
+
+    def __post_init__(self) -> None:
+        check_name("data set", self.name)
+        if isinstance(self.classes, str) or isinstance(self.attributes, str):
+            raise ValueError(f"data set {self.name}: classes and attributes are tuples of names, not one string")
+        if len(set(self.classes)) < max(2, len(self.classes)) or len(set(self.attributes)) < len(self.attributes):
+            raise ValueError(f"data set {self.name}: needs two or more classes, and distinct names")
+        if not self.attributes or not self.prompts:
+            raise ValueError(f"data set {self.name}: needs at least one attribute value and one prompt set")
+        if self.attribute_prompts and len(self.attribute_prompts) != len(self.attributes):
+            raise ValueError(f"data set {self.name}: one attribute prompt per attribute value, or none")
+        n_groups = len(self.classes) * len(self.attributes)
+        for split, counts in self.counts.items():
+            if split not in SPLITS or len(counts) != n_groups:
+                raise ValueError(f"data set {self.name}: counts of split {split!r} need {n_groups} groups")
+        object.__setattr__(self, "counts", dict(self.counts))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Group names in the order of g = y*A + a, as `class/attribute`."""
+        return tuple(f"{label}/{value}" for label in self.classes for value in self.attributes)
+
+    def prompt_set(self, name: str | None) -> PromptSet:
+        """The named prompt set, or the headline one (the first) for None. Raises KeyError."""
+        for prompts in self.prompts:
+            if name is None or prompts.name == name:
+                return prompts
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """What a method is, what it needs and what it may know."""
+
+    name: str
+    title: str
+    paper: str
+    supervision: Supervision = Supervision()
+    inputs: tuple[Input, ...] = ("embeddings",)
+    trains: str = "linear head"
+    track: Track = "head"
+    refit: bool = False
+    """After selection on the held-out half of validation, fit the chosen configuration once more on all of it."""
+
+    def __post_init__(self) -> None:
+        check_name("method", self.name)
+        if not all(isinstance(text, str) for text in (self.title, self.paper, self.trains)):
+            raise ValueError(f"method {self.name}: title, paper and trains are text")
+        unknown = set(self.inputs) - set(get_args(Input))
+        if unknown or not self.inputs:
+            raise ValueError(f"method {self.name}: inputs must be some of {get_args(Input)}, not {self.inputs}")
+        if self.track not in get_args(Track):
+            raise ValueError(f"method {self.name}: track must be one of {get_args(Track)}, not {self.track!r}")
+        if self.supervision.attribute_text and "text" not in self.inputs:
+            raise ValueError(f"method {self.name}: attribute_text needs the input 'text'")
+        if self.refit and not self.supervision.val_groups:
+            raise ValueError(f"method {self.name}: refit is for methods that fit on validation (val_groups)")
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What a backbone is: architecture, one set of weights, and the choices that change its numbers."""
+
+    name: str
+    title: str
+    weights: str
+    """Where the weights are or come from: a path, a URL, or a hub repository."""
+    licence: str = "see the weights' publisher"
+    has_text: bool = True
+    activation: str = ""
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        check_name("backbone", self.name)

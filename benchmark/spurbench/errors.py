@@ -1,0 +1,77 @@
+"""What can go wrong, said once: each message names what, where, and how to mend it.
+
+The command line prints these without a traceback. `exit_status` is 2 for a wrong call and 1 for anything that went
+wrong while doing what was rightly asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+
+
+class SpurbenchError(Exception):
+    """Base class of every error whose message is meant for the user."""
+
+    exit_status = 1
+
+
+class UsageError(SpurbenchError):
+    """The call itself is wrong: an unknown name, a bad value, a file that is not there."""
+
+    exit_status = 2
+
+
+class InterruptedRunError(SpurbenchError):
+    """The user stopped a run."""
+
+    exit_status = 130
+
+
+class UnknownNameError(UsageError):
+    """A name that no registry knows, with the nearest names there are."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        folded = {candidate.casefold(): candidate for candidate in known}
+        near = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {_shortened(known)}"
+        where = f" (`spurbench list {kind}s` shows all)" if kind in ("method", "dataset", "backbone") else ""
+        super().__init__(f"unknown {kind} '{name}'; {hint}{where}")
+        self.suggestions = near
+
+
+class PluginError(UsageError):
+    """A plugin that cannot be imported or does not meet the contract."""
+
+
+class SupervisionError(SpurbenchError):
+    """A method asked for information that its card does not declare."""
+
+
+class DataError(SpurbenchError):
+    """Data that is absent, broken, or not what its card says."""
+
+
+class WeightsError(SpurbenchError):
+    """Weights of a backbone that are absent, broken, or do not fit the architecture."""
+
+
+class ConfigurationError(SpurbenchError):
+    """One configuration has no usable result, e.g. it diverged: it is lost, the others are not."""
+
+
+class MethodError(SpurbenchError):
+    """A method that breaks its contract: wrong shape, no candidates, inputs that it does not declare."""
+
+
+def plain(text: str) -> str:
+    """Text without control characters: names and messages come from anywhere, and a terminal obeys what it is sent."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else "�" for c in text)
+
+
+def _shortened(names: list[str], most: int = 12) -> str:
+    if len(names) <= most:
+        return ", ".join(names)
+    return ", ".join(names[:most]) + f", ... ({len(names) - most} more)"
