@@ -1,0 +1,264 @@
+"""`Examples`, the columns of a data set, and `View`, what a method may see of some of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cards import NO_SUPERVISION, SPLITS, DatasetCard, Input, Supervision
+from .errors import DataError, MethodError, SupervisionError
+from .files import HashCache, digest, sha256_of
+
+if TYPE_CHECKING:
+    import torch
+
+Ints = NDArray[np.int64]
+
+
+class Dataset(Protocol):
+    """A data set. A class of this shape, registered under its card's name, is all a new data set needs.
+
+    `prepare` makes the files present below `root` (downloading only if `download`), or raises DataError saying how to
+    get them; `load` reads them into `Examples`. Neither imports torch.
+    """
+
+    card: DatasetCard
+
+    def prepare(self, root: Path, *, download: bool) -> None:
+        """Make sure that the data is below `root`. Raises DataError."""
+
+    def load(self, root: Path) -> Examples:
+        """Read the columns. Raises DataError."""
+
+
+@dataclass(frozen=True)
+class OwnFeatures:
+    """Features that a data set brings itself instead of images.
+
+    Attributes:
+        backbone: name of what made them.
+        embeddings: (n, d) float32.
+        class_text: (K, d) float32 text embeddings of the classes, or None.
+        attribute_text: (A, d) float32 text embeddings of the attribute's values, or None.
+    """
+
+    backbone: str
+    embeddings: NDArray[np.float32]
+    class_text: NDArray[np.float32] | None = None
+    attribute_text: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The columns of a data set, row i everywhere the same example; checked on construction.
+
+    Attributes:
+        ids: n distinct strings.
+        y: (n,) class, 0..K-1.
+        a: (n,) spurious attribute, 0..A-1.
+        split: (n,) 0 train, 1 val, 2 test.
+        n_classes, n_attributes: K and A.
+        paths: n image files, or None where `features` is given.
+        features: the data set's own features, or None where `paths` is given.
+    """
+
+    ids: Sequence[str]
+    y: Ints
+    a: Ints
+    split: Ints
+    n_classes: int
+    n_attributes: int
+    paths: Sequence[Path] | None = None
+    features: OwnFeatures | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        for name in ("y", "a", "split"):
+            column = np.asarray(getattr(self, name))
+            if column.dtype.kind not in "iu":
+                raise DataError(f"column '{name}' must hold integers, not {column.dtype}")
+            object.__setattr__(self, name, column.astype(np.int64))
+        for name, column, size in (
+            ("y", self.y, self.n_classes),
+            ("a", self.a, self.n_attributes),
+            ("split", self.split, 3),
+        ):
+            if column.shape != (n,):
+                raise DataError(f"column '{name}' has shape {column.shape}, but there are {n} examples")
+            if n and (column.min() < 0 or column.max() >= size):
+                row = int(np.flatnonzero((column < 0) | (column >= size))[0])
+                raise DataError(f"column '{name}' must lie in 0..{size - 1}; row {row} has {int(column[row])}")
+        if len(set(self.ids)) != n:
+            seen: set[str] = set()
+            twice = next(i for i in self.ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
+            raise DataError(f"ids must be distinct; {twice!r} occurs more than once")
+        if (self.paths is None) == (self.features is None):
+            raise DataError("a data set has either image paths or features of its own")
+        if self.paths is not None and len(self.paths) != n:
+            raise DataError(f"{len(self.paths)} image paths for {n} examples")
+        if self.features is not None:
+            self._check_features(self.features, n)
+
+    def _check_features(self, features: OwnFeatures, n: int) -> None:
+        x = features.embeddings
+        if x.ndim != 2 or len(x) != n:
+            raise DataError(f"embeddings must be (n, d) with n = {n}, not {x.shape}")
+        for name, array, rows in (
+            ("embeddings", x, n),
+            ("class_text", features.class_text, self.n_classes),
+            ("attribute_text", features.attribute_text, self.n_attributes),
+        ):
+            if array is None:
+                continue
+            if array.shape != (rows, x.shape[1]):
+                raise DataError(f"{name} must be ({rows}, {x.shape[1]}), not {array.shape}")
+            finite = np.isfinite(array).all(axis=1)
+            if not finite.all():
+                rows_off, first = int((~finite).sum()), int(finite.argmin())
+                raise DataError(f"{name} has NaN or infinite values in {rows_off} rows, the first is row {first}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def groups(self) -> Ints:
+        """(n,) group g = y*A + a: derived, never stored."""
+        return self.y * self.n_attributes + self.a
+
+    def rows(self, split: str) -> Ints:
+        """Indices of the split's examples, ascending; `split` is train, val or test."""
+        if split not in SPLITS:
+            raise ValueError(f"there is no split '{split}', only {', '.join(SPLITS)}")
+        return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int64)
+
+    def group_totals(self, split: str) -> list[int]:
+        """Number of examples per group in a split."""
+        totals = np.bincount(self.groups[self.rows(split)], minlength=self.n_classes * self.n_attributes)
+        return [int(count) for count in totals]
+
+    def fingerprint(self, card: DatasetCard, hashes: HashCache) -> str:
+        """sha256 over names, ids, columns and the content of every image or feature: what results depend on."""
+        if len(card.classes) != self.n_classes or len(card.attributes) != self.n_attributes:
+            raise DataError(f"the card of {card.name} and its examples disagree on the number of classes or attributes")
+        if self.paths is not None:
+            contents = hashes.files(dict(zip(self.ids, self.paths, strict=True)))
+            content = sha256_of(contents[i].encode() for i in self.ids)
+        else:
+            assert self.features is not None
+            own = self.features
+            arrays = [own.embeddings, own.class_text, own.attribute_text]
+            content = sha256_of(b"" if array is None else np.ascontiguousarray(array).tobytes() for array in arrays)
+        columns = sha256_of(
+            [
+                *(i.encode("utf-8", "surrogateescape") for i in self.ids),
+                *(c.tobytes() for c in (self.y, self.a, self.split)),
+            ]
+        )
+        return digest([list(card.classes), list(card.attributes), columns, content])
+
+
+class FeatureSource(Protocol):
+    """Where a view's features come from: rows of cached arrays, or the images themselves. It knows no labels."""
+
+    def features(self, kind: Input, rows: Ints) -> torch.Tensor:
+        """A fresh float32 tensor of the rows' features."""
+
+    def images(self, rows: Ints) -> Any:
+        """The rows' preprocessed images, as a torch Dataset."""
+
+
+class View:
+    """What a method may see of some rows of a data set. Whatever its card does not declare is not stored here.
+
+    Attributes beyond those below do not exist on purpose; ids and paths often spell out the class and the attribute.
+    """
+
+    __slots__ = ("_a", "_inputs", "_method", "_n_attributes", "_rows", "_source", "_split", "_supervision", "_y")
+
+    def __init__(
+        self,
+        split: str,
+        rows: Ints,
+        source: FeatureSource,
+        *,
+        method: str,
+        inputs: Sequence[Input],
+        n_attributes: int,
+        supervision: Supervision = NO_SUPERVISION,
+        y: Ints | None = None,
+        a: Ints | None = None,
+    ) -> None:
+        self._split, self._rows, self._source = split, rows, source
+        self._method, self._inputs, self._n_attributes = method, tuple(inputs), n_attributes
+        self._supervision, self._y, self._a = supervision, y, a
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def y(self) -> torch.Tensor:
+        """(n,) int64 classes. Views handed to a predictor carry none."""
+        if self._y is None:
+            raise SupervisionError(
+                f"method '{self._method}' asked a predictor's view for y: predictors see inputs only, "
+                "what they need to know must be learned in fit"
+            )
+        return _tensor(self._y)
+
+    @property
+    def a(self) -> torch.Tensor:
+        """(n,) int64 spurious attribute, where the method's card declares it; else SupervisionError."""
+        if self._a is None:
+            self._undeclared("a")
+        return _tensor(self._a)
+
+    @property
+    def groups(self) -> torch.Tensor:
+        """(n,) int64 group g = y*A + a, where the method's card declares it; else SupervisionError."""
+        if self._a is None or self._y is None:
+            self._undeclared("groups")
+        return _tensor(self._y * self._n_attributes + self._a)
+
+    def embeddings(self) -> torch.Tensor:
+        """(n, d) float32 image embeddings, as the backbone gives them (not normalised). A fresh copy each time."""
+        return self._features("embeddings")
+
+    def penultimate(self) -> torch.Tensor:
+        """(n, ...) float32 activations just before the backbone's projection into the shared space."""
+        return self._features("penultimate")
+
+    def images(self) -> Any:
+        """The preprocessed images as a torch `Dataset` of float32 (3, H, W) tensors, in this view's order."""
+        self._check_input("images")
+        return self._source.images(self._rows)
+
+    def _features(self, kind: Input) -> torch.Tensor:
+        self._check_input(kind)
+        return self._source.features(kind, self._rows)
+
+    def _check_input(self, kind: Input) -> None:
+        if kind not in self._inputs:
+            raise MethodError(
+                f"method '{self._method}' uses {kind} without declaring them: "
+                f"write inputs=({', '.join(repr(i) for i in (*self._inputs, kind))}) on its MethodCard"
+            )
+
+    def _undeclared(self, what: str) -> NoReturn:
+        if self._y is None:
+            raise SupervisionError(f"method '{self._method}' asked a predictor's view for {what}: it carries no labels")
+        word = "train_groups" if self._split == "train" else "val_groups"
+        raise SupervisionError(
+            f"method '{self._method}' reads {self._split}.{what} without declaring it: "
+            f"write {self._supervision.with_word(word)} on its MethodCard"
+        )
+
+
+def _tensor(column: Ints) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(column.copy())
