@@ -1,0 +1,96 @@
+"""What a result came from: the method's source, the software, the machine."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from . import __version__
+from .files import sha256_of
+
+NUMERIC = ("data", "evaluation", "heads", "method", "metrics", "seeds", "space", "texts")
+"""Harness modules whose code decides numbers: a change of any makes every record stale."""
+PLUGIN = "spurbench_plugin_"
+PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "scipy", "scikit-learn")
+
+
+def source_hash(thing: object) -> str:
+    """sha256 over the source of a method's module and of every module of its own package that it imports, at any depth.
+
+    A change of any of them makes the method's records stale.
+    """
+    kind = thing if isinstance(thing, type) else type(thing)
+    # Base classes count wherever they come from: a method may inherit its `fit` from another package's.
+    bases = {base.__module__ for base in kind.__mro__} - {"builtins", "typing", "abc"}
+    packages = {name.partition(".")[0] for name in bases} - {"spurbench"} | {"spurbench_methods"}
+    beside = {path.parent for name in bases if name.startswith(PLUGIN) and (path := _source_file(name))}
+    sources: dict[str, bytes] = {}
+    waiting = sorted(bases)
+    while waiting:
+        name = waiting.pop()
+        path = _source_file(name)
+        if name in sources or path is None:
+            continue
+        sources[name] = path.read_bytes()
+        waiting += [
+            imported
+            for imported in _imports(sources[name], name, path)
+            if imported.partition(".")[0] in packages or _lies_in(imported, beside)
+        ]
+    # A plugin file's module name holds a hash of its path, which is not what it does.
+    own = {("plugin" if name.startswith(PLUGIN) else name): code for name, code in sources.items()}
+    return sha256_of(part for name in sorted(own) for part in (name.encode(), own[name]))
+
+
+def _lies_in(module: str, folders: set[Path]) -> bool:
+    """Whether a module's source lies in one of the folders: what a plugin file has beside it is part of it."""
+    path = _source_file(module) if folders else None
+    return path is not None and any(path.is_relative_to(folder) for folder in folders)
+
+
+def harness_hash() -> str:
+    """sha256 over the source of the harness's own numeric modules."""
+    files = {name: _source_file(f"spurbench.{name}") for name in NUMERIC}
+    return sha256_of(part for name, path in files.items() if path for part in (name.encode(), path.read_bytes()))
+
+
+def environment(device: str) -> dict[str, str]:
+    """Versions and hardware, for the record."""
+    versions = {"python": platform.python_version(), "spurbench": __version__}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    return {**versions, "system": f"{platform.system()} {platform.machine()}", "device": device}
+
+
+def _source_file(module: str) -> Path | None:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            return None
+        file = spec.origin if spec else None
+    path = Path(file) if file and file.endswith(".py") else None
+    return path if path is not None and path.is_file() else None
+
+
+def _imports(code: bytes, module: str, path: Path) -> list[str]:
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    names: list[str] = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                base = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [base])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names

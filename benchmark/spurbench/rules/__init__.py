@@ -1,0 +1,91 @@
+"""The rules of evaluation, versioned; and the suites, named lists of what to run."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..cards import Track
+from ..errors import UnknownNameError, UsageError
+
+M = TypeVar("M", bound=BaseModel)
+Selection = Literal["worst_group", "worst_class", "average"]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, and values do not change after they were read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Budget(Strict):
+    """How much every method of one track may try."""
+
+    seeds: int = Field(ge=1, le=10**6)
+    configurations: int = Field(ge=1, le=10**6)
+
+
+class Rules(Strict):
+    """One version of the rules."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.+=-]*$")
+    description: str
+    protocol: int
+    tracks: dict[Track, Budget]
+    selection: list[Selection] = Field(min_length=1)
+    validation_fit_share: float = Field(gt=0, lt=1)
+    confidence: float = Field(gt=0, lt=1)
+    prompts: str | None = None
+    """The prompt set in use; None is each data set's own headline set."""
+
+    def variant(self, configurations: int | None = None, prompts: str | None = None) -> Rules:
+        """The same rules with another budget or prompt set, under a name of their own, so that records stay apart."""
+        rules = self
+        if configurations is not None and {b.configurations for b in self.tracks.values()} != {configurations}:
+            tracks = {
+                track: Budget(seeds=budget.seeds, configurations=configurations)
+                for track, budget in self.tracks.items()
+            }
+            rules = rules.model_copy(update={"name": f"{rules.name}+configs={configurations}", "tracks": tracks})
+        if prompts is not None:
+            rules = rules.model_copy(update={"name": f"{rules.name}+prompts={prompts}", "prompts": prompts})
+        return rules
+
+
+class Suite(Strict):
+    """What to run when the command line does not say."""
+
+    description: str
+    datasets: list[str]
+    backbones: list[str]
+    methods: list[str]
+
+
+def load_rules(name: str = "v1") -> Rules:
+    """The named rules. Raises UnknownNameError."""
+    return _load(Rules, "rules", "rules", name)
+
+
+def load_suite(name: str = "embedded") -> Suite:
+    """The named suite. Raises UnknownNameError."""
+    return _load(Suite, "suites", "suite", name)
+
+
+def names_in(folder: str) -> list[str]:
+    """Names of the YAML files that the package ships in `rules` or `suites`."""
+    files = (resources.files("spurbench") / folder).iterdir()
+    return sorted(file.name[:-5] for file in files if file.name.endswith(".yaml"))
+
+
+def _load(model: type[M], folder: str, kind: str, name: str) -> M:
+    known = names_in(folder)
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    text = (resources.files("spurbench") / folder / f"{name}.yaml").read_text(encoding="utf-8")
+    try:
+        return model.model_validate(yaml.safe_load(text))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise UsageError(f"{folder}/{name}.yaml does not hold valid {folder}: {error}") from error

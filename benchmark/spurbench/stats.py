@@ -1,0 +1,36 @@
+"""Statistics over seeds. Pure functions; deviations are sample deviations (ddof = 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds. `std`, `low` and `high` are None for a single seed: nothing is known of the spread then."""
+
+    mean: float
+    std: float | None
+    low: float | None
+    high: float | None
+
+
+def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Mean, sample standard deviation, and the two-sided Student t interval of the mean.
+
+    Raises ValueError for an empty sequence. Source: any statistics text, e.g. Casella and Berger 2002, section 9.2.
+    """
+    n = len(values)
+    if n == 0:
+        raise ValueError("no values to estimate from")
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(mean, None, None, None)
+    # scipy.special alone: importing scipy.stats takes longer than rendering a thousand records.
+    from scipy.special import stdtrit
+
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * std / math.sqrt(n)
+    return Estimate(mean, std, mean - half, mean + half)
