@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spurbench.data import Examples
+from spurbench.errors import DataError, UsageError
+from spurbench.files import HashCache
+from spurbench_datasets.folder import Folder
+
+LABELS = [(label, value) for label in ("land_bird", "water-bird") for value in ("land", "water")]
+
+
+def tree(folder: Path, splits: tuple[str, ...] = ("train", "val", "test")) -> Path:
+    """Two photos per split and group; names are created in an order that is not the sorted one."""
+    for split in splits:
+        for label, value in reversed(LABELS):
+            for name in ("b.JPG", "a.png"):
+                put(folder / split / label / value / name)
+    return folder
+
+
+def put(path: Path, content: bytes = b"photo") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def csv(folder: Path, text: str, *, touch: bool = True) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metadata.csv").write_text(text)
+    for line in text.splitlines()[1:] if touch else []:
+        put(folder / line.split(",")[0])
+    return folder
+
+
+CSV = "file,class,attribute,split\nx/1.jpg,dog,day,train\nx/2.jpg,cat,night,train\ny/3.jpg,cat,day,test\n"
+
+
+def load(folder: Path) -> Examples:
+    data = Folder(str(folder))
+    data.prepare(Path("unused"), download=False)
+    return data.load(Path("unused"))
+
+
+def test_folders_become_columns(tmp_path: Path) -> None:
+    examples = load(tree(tmp_path / "birds"))
+    card = Folder(str(tmp_path / "birds")).card
+    assert card.classes == ("land bird", "water bird")
+    assert card.attributes == ("land", "water")
+    expected = [
+        f"{split}/{label}/{value}/{name}"
+        for split in ("train", "val", "test")
+        for label, value in LABELS
+        for name in ("a.png", "b.JPG")
+    ]
+    assert list(examples.ids) == expected
+    assert examples.y.tolist() == [0, 0, 0, 0, 1, 1, 1, 1] * 3
+    assert examples.a.tolist() == [0, 0, 1, 1] * 6
+    assert examples.split.tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    assert examples.paths is not None
+    assert [str(path.relative_to(tmp_path / "birds")) for path in examples.paths] == expected
+    assert len(examples.fingerprint(card, HashCache(None))) == 64
+
+
+def test_the_card(tmp_path: Path) -> None:
+    card = Folder(str(tree(tmp_path / "my birds"))).card
+    assert card.name.startswith("folder:my-birds@")
+    assert card.title == "my birds"
+    assert card.prompt_set(None).templates == ("a photo of a {}.",)
+    assert card.attribute_prompts == ()
+    assert not card.own_features
+
+
+def test_the_name_follows_the_listing_not_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Folder(str(tree(tmp_path / "a" / "birds"))).card.name
+    monkeypatch.chdir(tree(tmp_path / "b" / "birds"))
+    assert Folder(".").card.name == one
+    put(tmp_path / "b" / "birds" / "val" / "land_bird" / "land" / "c.jpg")
+    assert Folder(".").card.name != one
+    shutil.move("val/land_bird/land/c.jpg", "val/water-bird/land/c.jpg")
+    assert Folder(".").card.name != one
+
+
+def test_file_system_order_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(tmp_path / "birds")
+    expected = load(tmp_path / "birds")
+    ordinary = Path.iterdir
+
+    def shuffled(self: Path) -> Any:
+        entries = sorted(ordinary(self))
+        np.random.default_rng(0).shuffle(entries)  # type: ignore[arg-type]
+        return iter(entries)
+
+    monkeypatch.setattr(Path, "iterdir", shuffled)
+    found = load(tmp_path / "birds")
+    assert list(found.ids) == list(expected.ids)
+    assert np.array_equal(found.groups, expected.groups)
+
+
+def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
+    before = len(load(tree(tmp_path)))
+    for name in ("train/.DS_Store", ".git/x.jpg", "train/land_bird/land/._a.png", "README.md", "logo.png"):
+        put(tmp_path / name)
+    for name in ("train/land_bird/land/Thumbs.db", "train/land_bird/notes.txt", "test/land_bird/.cache/a.jpg"):
+        put(tmp_path / name)
+    assert len(load(tmp_path)) == before
+
+
+def test_attributes_are_collected_over_classes_and_splits(tmp_path: Path) -> None:
+    put(tree(tmp_path) / "test" / "water-bird" / "air" / "x.webp")
+    examples = load(tmp_path)
+    assert Folder(str(tmp_path)).card.attributes == ("air", "land", "water")
+    assert examples.group_totals("train") == [0, 2, 2, 0, 2, 2]
+    assert examples.group_totals("test") == [0, 2, 2, 1, 2, 2]
+
+
+@pytest.mark.parametrize("splits", [("test",), ("train", "test"), ("val", "test")])
+def test_train_and_val_may_be_absent(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    examples = load(tree(tmp_path, splits))
+    assert {split for split in ("train", "val", "test") if len(examples.rows(split))} == set(splits)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no folder"):
+        Folder(str(tmp_path / "absent"))
+    with pytest.raises(UsageError, match="there is no folder"):
+        Folder(str(put(tmp_path / "file")))
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: shutil.rmtree(folder / name)
+
+
+def add(name: str) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        put(folder / name)
+
+    return act
+
+
+def empty(name: str) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        for path in (folder / name).rglob("*"):
+            if path.is_file():
+                path.unlink()
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (remove("test"), "no test photos"),
+        (empty("."), "folder test has no photos"),
+        (empty("val"), "folder val has no photos"),
+        (empty("train/land_bird"), "classes without photos in train: land_bird"),
+        (add("test/sea-bird/land/a.jpg"), "classes without photos in train: sea-bird"),
+        (add("validation/land_bird/land/a.jpg"), "unknown split 'validation'; did you mean val"),
+        (add("Train/land_bird/land/a.jpg"), "unknown split 'Train'; did you mean train"),
+        (add("extra/land_bird/land/a.jpg"), "unknown split 'extra' "),
+        (add("train/a.jpg"), "1 photos lie directly in train, first a.jpg"),
+        (add("train/land_bird/a.jpg"), "1 photos lie directly in land_bird"),
+        (add("train/land_bird/land/more/a.jpg"), "train/land_bird/land holds a folder more"),
+        (add("train/land-bird/land/a.jpg"), "class names must differ"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, change: Callable[[Path], None], match: str) -> None:
+    folder = tree(tmp_path / "birds")
+    change(folder)
+    with pytest.raises(DataError, match=match) as caught:
+        load(folder)
+    assert str(caught.value).startswith(f"{folder}: ")
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"neither metadata\.csv nor folders train, val, test"):
+        Folder(str(tmp_path))
+
+
+def test_one_class(tmp_path: Path) -> None:
+    put(tmp_path / "test" / "bird" / "land" / "a.jpg")
+    with pytest.raises(DataError, match="only one class, 'bird'"):
+        Folder(str(tmp_path))
+
+
+def test_a_photo_that_goes_away(tmp_path: Path) -> None:
+    data = Folder(str(tree(tmp_path)))
+    (tmp_path / "val/land_bird/land/a.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 24 photos are missing: val/land_bird/land/a\.png"):
+        data.load(tmp_path)
+
+
+def test_links_may_not_leave_the_folder(tmp_path: Path) -> None:
+    outside = put(tmp_path / "outside" / "land" / "secret.jpg")
+    for where, target in (
+        ("train/land_bird/land/c.jpg", outside),
+        ("train/land_bird/sea", outside.parent),
+        ("train/sea_bird", outside.parent.parent),
+    ):
+        folder = tree(tmp_path / "birds")
+        (folder / where).symlink_to(target)
+        with pytest.raises(DataError, match="leads out of the folder"):
+            load(folder)
+        (folder / where).unlink()
+    (folder / "train/land_bird/land/c.jpg").symlink_to(folder / "train/land_bird/land/a.png")
+    assert len(load(folder)) == 25
+    csv(tmp_path / "listed", CSV)
+    (tmp_path / "listed/y/3.jpg").unlink()
+    (tmp_path / "listed/y/3.jpg").symlink_to(outside)
+    with pytest.raises(DataError, match=r"y/3\.jpg is a link that leads out"):
+        load(tmp_path / "listed")
+
+
+def test_a_linked_folder_is_fine_as_the_root(tmp_path: Path) -> None:
+    tree(tmp_path / "birds")
+    (tmp_path / "link").symlink_to(tmp_path / "birds")
+    assert len(load(tmp_path / "link")) == 24
+
+
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    tree(tmp_path)
+    (tmp_path / "train/land_bird/land/c.jpg").symlink_to("c.jpg")
+    with pytest.raises(DataError, match=r"c\.jpg"):
+        load(tmp_path)
+
+
+def test_names_that_are_not_unicode(tmp_path: Path) -> None:
+    tree(tmp_path)
+    try:
+        put(Path(os.fsdecode(os.fsencode(tmp_path / "train/land_bird/land") + b"/\xff.jpg")))
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    with pytest.raises(DataError, match="not valid Unicode"):
+        load(tmp_path)
+
+
+def test_csv_with_names(tmp_path: Path) -> None:
+    examples = load(csv(tmp_path, CSV))
+    card = Folder(str(tmp_path)).card
+    assert (card.classes, card.attributes) == (("cat", "dog"), ("day", "night"))
+    assert list(examples.ids) == ["x/1.jpg", "x/2.jpg", "y/3.jpg"]
+    assert examples.y.tolist() == [1, 0, 0]
+    assert examples.a.tolist() == [0, 1, 0]
+    assert examples.split.tolist() == [0, 0, 2]
+
+
+def test_csv_with_codes(tmp_path: Path) -> None:
+    text = "img_filename,y,place,split,more\na.jpg,0,1,0,\nb.jpg,1,0,0,\nc.jpg,1,1,2,z\n"
+    examples = load(csv(tmp_path, text))
+    card = Folder(str(tmp_path)).card
+    assert (card.classes, card.attributes) == (("class 0", "class 1"), ("attribute 0", "attribute 1"))
+    assert examples.y.tolist() == [0, 1, 1]
+    assert examples.a.tolist() == [1, 0, 1]
+    assert examples.split.tolist() == [0, 0, 2]
+
+
+def test_csv_names_that_look_like_something_else(tmp_path: Path) -> None:
+    text = "file,class,attribute,split\na.jpg,None,01,0\nb.jpg,NA,1,0\nc.jpg,None,1,2\n"
+    load(csv(tmp_path, text))
+    card = Folder(str(tmp_path)).card
+    assert (card.classes, card.attributes) == (("NA", "None"), ("01", "1"))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (("class", "label"), "no column class or y; found file, label"),
+        (("dog,day", ",day"), "column 'class' is empty in 1 rows, first row 0"),
+        (("day,train", "day,validation"), "row 0: unknown split 'validation'; did you mean val"),
+        (("night,train", "night,3"), "row 1: unknown split '3'"),
+        (("day,test", "day,val"), "no test photos"),
+        (("x/1.jpg", "x/2.jpg"), "listed more than once"),
+        (("y/3.jpg", "../3.jpg"), "leads out"),
+        (("y/3.jpg", "/etc/3.jpg"), "leads out"),
+        (("y/3.jpg", "y/4.jpg"), r"1 of 3 photos are missing: y/4\.jpg"),
+        (("dog,day,train", "dog,day"), "column 'split' is empty in 1 rows"),
+        ((CSV, "file,class,attribute,split\n"), "has no rows"),
+        ((CSV, ""), "cannot be read as CSV"),
+        (("y/3.jpg", "y\0/3.jpg"), "leads out"),
+        (("day,test", "day,test,more"), "cannot be read as CSV"),
+        (("day,train", "day,train,more"), "cannot be read as CSV"),
+    ],
+)
+def test_csv_that_is_wrong(tmp_path: Path, change: tuple[str, str], match: str) -> None:
+    folder = csv(tmp_path / "data", CSV)
+    csv(folder, CSV.replace(*change, 1), touch=False)
+    with pytest.raises(DataError, match=match) as caught:
+        load(folder)
+    assert str(caught.value).startswith(f"{folder}: ")
+
+
+def test_card_yaml(tmp_path: Path) -> None:
+    tree(tmp_path)
+    (tmp_path / "card.yaml").write_text(
+        "title: My birds\nlicence: CC0\n"
+        "prompts:\n  zoo: ['a {} in a zoo.', '{}']\n  photo: ['a photo of a {}.']\n"
+        "attribute_prompts: [on land, at sea]\n"
+    )
+    card = Folder(str(tmp_path)).card
+    assert (card.title, card.licence) == ("My birds", "CC0")
+    assert card.prompt_set(None).templates == ("a {} in a zoo.", "{}")
+    assert card.prompt_set("photo").templates == ("a photo of a {}.",)
+    assert card.attribute_prompts == ("on land", "at sea")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("licens: x", "unknown key 'licens'; did you mean licence"),
+        ("- x", "must be a mapping"),
+        ("a: [", "cannot be read as YAML"),
+        ("title: 3", "'title' must be text, not 3"),
+        ("prompts: [a]", "'prompts' must map"),
+        ("prompts: {a: 'a {}'}", "must be a list"),
+        ("prompts: {a: ['no slot']}", "needs one {} and no other braces"),
+        ("prompts: {1: ['a {}']}", "must be text, not 1"),
+        ("attribute_prompts: [one]", "one attribute prompt per attribute value"),
+        ("title: !!python/object/apply:os.getcwd []", "cannot be read as YAML"),
+        ("1: x", "unknown key 1"),
+    ],
+)
+def test_card_yaml_that_is_wrong(tmp_path: Path, text: str, match: str) -> None:
+    tree(tmp_path)
+    (tmp_path / "card.yaml").write_text(text)
+    with pytest.raises(DataError, match=match) as caught:
+        Folder(str(tmp_path))
+    assert str(caught.value).startswith(str(tmp_path / "card.yaml"))
+
+
+def test_it_reads_waterbirds_like_waterbirds(shared_data: Path) -> None:
+    from spurbench_datasets.waterbirds import Waterbirds
+
+    mine, theirs = load(shared_data / "waterbirds_v1.0"), Waterbirds().load(shared_data)
+    assert list(mine.ids) == list(theirs.ids)
+    for name in ("y", "a", "split"):
+        assert np.array_equal(getattr(mine, name), getattr(theirs, name))
