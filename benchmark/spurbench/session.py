@@ -1,0 +1,115 @@
+"""What the command line asks for, turned into registries, rules and a plan; the one place where defaults meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from .backbones import PRECISIONS, Setting
+from .errors import UsageError
+from .files import default_cache, default_data_root
+from .plan import Plan, Request, make_plan, needs_backbone
+from .registry import Registries, load_registries
+from .rules import Rules, load_rules, load_suite
+
+DEVICES = ("auto", "cpu", "cuda")
+DEFAULT_RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The options that `run`, `plan` and `features` share, checked when they are used."""
+
+    methods: str | None = None
+    backbones: str | None = None
+    datasets: str | None = None
+    suite: str = "embedded"
+    seeds: int | None = None
+    configs: int | None = None
+    rules_name: str = "v1"
+    prompts: str | None = None
+    data_root: Path = field(default_factory=default_data_root)
+    results: Path = DEFAULT_RESULTS
+    cache: Path = field(default_factory=default_cache)
+    device: str = "auto"
+    precision: str = "fp32"
+    plugins: Sequence[str] = ()
+    force: bool = False
+    fetch: bool = False
+
+    @cached_property
+    def registries(self) -> Registries:
+        """Everything installed, and the plugins."""
+        return load_registries(self.plugins)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The rules with this session's own budget and prompts."""
+        return load_rules(self.rules_name).variant(self.configs, self.prompts)
+
+    @property
+    def setting(self) -> Setting:
+        """What backbones are resolved with."""
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, not '{self.precision}'")
+        return Setting(self.cache, self.precision, self.fetch)
+
+    @cached_property
+    def torch_device(self) -> str:
+        """`cpu` or `cuda`. Raises UsageError if CUDA was asked for and is not there."""
+        if self.device not in DEVICES:
+            raise UsageError(f"--device must be one of {', '.join(DEVICES)}, not '{self.device}'")
+        if self.device == "cpu":
+            return "cpu"
+        import torch
+
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise UsageError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
+        return "cuda" if available else "cpu"
+
+    def method_names(self) -> list[str]:
+        """The methods asked for, or the suite's."""
+        return self.registries.methods.select(_patterns(self.methods, load_suite(self.suite).methods))
+
+    def dataset_names(self) -> list[str]:
+        """The data sets asked for, or the suite's."""
+        return self.registries.datasets.select(_patterns(self.datasets, load_suite(self.suite).datasets))
+
+    def backbone_names(self) -> list[str]:
+        """The backbones asked for, or the suite's. `all` is every CLIP that the papers study, and every plugin's."""
+        from .backbones.open_clip import STUDIED, Catalogue
+
+        wanted = _patterns(self.backbones, load_suite(self.suite).backbones)
+        if not wanted:
+            return []
+        return self.registries.backbones.select(
+            wanted, everything=STUDIED, matchable=lambda: Catalogue(self.cache).names(), any_name=True
+        )
+
+    def plan(self) -> Plan:
+        """The cells. Raises UsageError if data sets need backbones and none was named."""
+        datasets, backbones, methods = self.dataset_names(), self.backbone_names(), self.method_names()
+        if not datasets or not methods:
+            raise UsageError("nothing is left to run: the exclusions took every name away")
+        needing = [name for name in datasets if needs_backbone(self.registries, name)]
+        if needing and not backbones:
+            raise UsageError(
+                f"data set '{needing[0]}' needs a backbone: --backbones RN50,ViT-B/16, --backbones all, "
+                "or --backbones local-dir:/path (`spurbench list backbones` shows what there is)"
+            )
+        request = Request(
+            datasets, backbones, methods, self.rules, self.seeds, self.data_root, self.results, self.setting, self.force
+        )
+        return make_plan(self.registries, request)
+
+
+def _patterns(written: str | None, default: Sequence[str]) -> list[str]:
+    if written is None:
+        return list(default)
+    patterns = [part.strip() for part in written.split(",") if part.strip()]
+    if not patterns:
+        raise UsageError("an empty list of names; write names, globs, !exclusions, or all")
+    return patterns

@@ -1,0 +1,183 @@
+"""`Workbench`: one data set under one backbone, each part loaded when first needed; what jobs are computed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+
+from .backbones import Backbone, Setting, Tower, resolve
+from .cards import Input
+from .data import Ints
+from .errors import DataError, SpurbenchError
+from .evaluation import Prepared, Text
+from .features import IMAGE_KINDS, FeatureStore
+from .files import digest
+from .images import open_rgb
+from .jobs import Job, Listener, Note, Stage
+from .plan import LoadedData, key_parts, load_data
+from .registry import Registries
+from .rules import Rules
+from .texts import own_text, text_of
+
+T = TypeVar("T")
+
+
+@dataclass
+class Workbench:
+    """One data set under one backbone: what is loaded for it, each part when first needed."""
+
+    registries: Registries
+    job: Job
+    name: tuple[str, str] = field(init=False)
+    _features: dict[Input, torch.Tensor] = field(default_factory=dict)
+    _outcomes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name = (self.job.dataset, self.job.backbone)
+        self.store = FeatureStore(self.job.cache / "features")
+
+    def prepare(self, job: Job, method: Any, listen: Listener) -> Prepared:
+        """What evaluating the job's method needs: data, and the features and text that its card declares.
+
+        Raises:
+            SpurbenchError: a part that cannot be had (tried once, told to every method that needs it), or something
+                that changed since the job was planned.
+        """
+        inputs = method.card.inputs
+        listen(Stage("reading data"))
+        self._check_key(job, method)
+        for kind in IMAGE_KINDS:
+            if kind in inputs:
+                self._once(kind, partial(self._image_features, kind, listen))
+        text = None
+        if "text" in inputs:
+            text = self._once(f"text {job.rules.prompts}", lambda: self._text(job.rules))
+        own = self.data.examples.features
+        return Prepared(
+            card=self.data.card,
+            examples=self.data.examples,
+            source=Features(self._features, self.data.examples.paths, None if own is not None else self.tower),
+            text=text,
+            fingerprints=(self.data.fingerprint, "own" if own is not None else self.backbone.fingerprint),
+            device=torch.device(self.job.device),
+        )
+
+    def _once(self, part: str, make: Callable[[], T]) -> T:
+        """The part, made once; where that failed, the same error again."""
+        if part not in self._outcomes:
+            try:
+                self._outcomes[part] = make()
+            except SpurbenchError as error:
+                self._outcomes[part] = error
+        outcome = self._outcomes[part]
+        if isinstance(outcome, SpurbenchError):
+            raise outcome
+        return cast("T", outcome)
+
+    def _check_key(self, job: Job, method: Any) -> None:
+        data = self.data
+        backbone = None if data.examples.features is not None else self.backbone
+        if digest(key_parts(method, data, backbone, job.rules)) != job.key:
+            raise DataError("data, weights or code changed while this was running; run it again")
+
+    def _image_features(self, kind: Input, listen: Listener) -> None:
+        own = self.data.examples.features
+        if own is not None:
+            self._features[kind] = torch.from_numpy(own.embeddings)
+        elif kind not in self._features:
+            self._build(self.data, [kind], listen)
+
+    def _text(self, rules: Rules) -> Text | None:
+        own = self.data.examples.features
+        if own is not None:
+            return own_text(own)
+        return text_of(self.data.card, rules, self.store, self.backbone, self.tower)
+
+    def _build(self, data: LoadedData, kinds: Sequence[Input], listen: Listener) -> None:
+        assert data.examples.paths is not None
+        label = f"{data.card.name} · {self.backbone.card.name}"
+        found, speed = self.store.images(
+            data.fingerprint,
+            self.backbone,
+            self.tower,
+            data.examples.paths,
+            kinds,
+            label,
+            self.job.device,
+            lambda done, total: listen(Stage("encoding photos", done, total)),
+        )
+        self._features.update(found)
+        if speed is not None:
+            listen(Note(f"{label}: {speed}"))
+
+    @property
+    def data(self) -> LoadedData:
+        """The data set's columns."""
+        hashes = Setting(self.job.cache).hashes
+        return self._once(
+            "data",
+            lambda: load_data(self.registries, self.job.dataset, self.job.data_root, hashes, download=False),
+        )
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone, described."""
+        setting = Setting(self.job.cache, self.job.precision, fetch=True)
+        return self._once("backbone", lambda: resolve(self.registries.backbones, self.job.backbone, setting))
+
+    @cached_property
+    def tower(self) -> LazyTower:
+        """The backbone's tower, loaded only if something must be encoded."""
+        return LazyTower(self.backbone, self.job.device)
+
+
+class LazyTower:
+    """A tower that is loaded when it is first called for, and once."""
+
+    def __init__(self, backbone: Backbone, device: str) -> None:
+        self._backbone, self._device = backbone, device
+
+    def __call__(self) -> Tower:
+        """The loaded tower."""
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Tower:
+        return self._backbone.load(self._device)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What views read from: tensors without labels, and photos by row. Nothing here leads to the examples' columns."""
+
+    tensors: Mapping[Input, torch.Tensor]
+    paths: Sequence[Path] | None
+    tower: LazyTower | None
+
+    def features(self, kind: Input, rows: Ints) -> torch.Tensor:
+        """A fresh float32 tensor of the rows' features."""
+        return self.tensors[kind][torch.from_numpy(rows)].float()
+
+    def images(self, rows: Ints) -> Photos:
+        """Preprocessed photos as a torch Dataset."""
+        if self.paths is None or self.tower is None:
+            raise DataError("this data set has no photos")
+        return Photos([self.paths[int(row)] for row in rows], self.tower())
+
+
+class Photos(torch.utils.data.Dataset[torch.Tensor]):
+    """Photos, opened and preprocessed when asked for; knows nothing of labels."""
+
+    def __init__(self, paths: Sequence[Path], tower: Tower) -> None:
+        self._paths, self._preprocess = paths, tower.preprocess
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self._preprocess(open_rgb(self._paths[index]))
