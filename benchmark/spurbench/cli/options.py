@@ -1,0 +1,205 @@
+"""The options that several commands share, each documented with an example; and the completion of their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _complete(group: str, incomplete: str) -> list[str]:
+    """Completions of the last name of a comma-separated list, from entry points alone: nothing is imported."""
+    from importlib.metadata import entry_points
+
+    before, comma, last = incomplete.rpartition(",")
+    bang = "!" if last.startswith("!") else ""
+    names = ["all", *sorted(point.name for point in entry_points(group=group))]
+    return [f"{before}{comma}{bang}{name}" for name in names if name.startswith(last.removeprefix("!"))]
+
+
+def complete_methods(incomplete: str) -> list[str]:
+    """Method names."""
+    return _complete("spurbench.methods", incomplete)
+
+
+def complete_datasets(incomplete: str) -> list[str]:
+    """Data set names."""
+    return _complete("spurbench.datasets", incomplete)
+
+
+def complete_backbones(incomplete: str) -> list[str]:
+    """Backbone names: the studied ones and the families."""
+    from ..backbones.open_clip import STUDIED
+
+    before, comma, last = incomplete.rpartition(",")
+    names = ["all", *STUDIED, "local-dir:", "hf-hub:", "timm:"]
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def complete_rules(incomplete: str) -> list[str]:
+    """Names of the rules."""
+    from ..rules import names_in
+
+    return [name for name in names_in("rules") if name.startswith(incomplete)]
+
+
+def complete_suites(incomplete: str) -> list[str]:
+    """Names of the suites."""
+    from ..rules import names_in
+
+    return [name for name in names_in("suites") if name.startswith(incomplete)]
+
+
+GRID, PLACES, HOW = "What to run", "Where things are", "How to run"
+
+Methods = Annotated[
+    str | None,
+    typer.Option(
+        help="Methods: names, globs, !exclusions, all. Example: --methods 'dfr_*,erm' or --methods 'all,!group_dro'.",
+        autocompletion=complete_methods,
+        rich_help_panel=GRID,
+        show_default="the suite's",
+    ),
+]
+Backbones = Annotated[
+    str | None,
+    typer.Option(
+        help="Backbones: NAME, NAME:tag, NAME=checkpoint, local-dir:DIR, hf-hub:ORG/NAME, timm:MODEL. "
+        "Example: --backbones RN50,ViT-B/16 or --backbones local-dir:/my/model.",
+        autocompletion=complete_backbones,
+        rich_help_panel=GRID,
+        show_default="the suite's",
+    ),
+]
+Datasets = Annotated[
+    str | None,
+    typer.Option(
+        help="Data sets: NAME, folder:DIR, embeddings:FILE. "
+        "Example: --datasets waterbirds or --datasets folder:/my/photos.",
+        autocompletion=complete_datasets,
+        rich_help_panel=GRID,
+        show_default="the suite's",
+    ),
+]
+Suite = Annotated[
+    str,
+    typer.Option(
+        help="A named list of data sets, backbones and methods, for what is not given: embedded, waterbirds. "
+        "Example: --suite waterbirds.",
+        autocompletion=complete_suites,
+        rich_help_panel=GRID,
+    ),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Seeds per method; with fewer than the rules ask for, methods stay unranked. Example: --seeds 10.",
+        rich_help_panel=GRID,
+        show_default="the rules'",
+    ),
+]
+Configs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Configurations per seed, the paper's own first. Records go to rules of their own. Example: --configs 16.",
+        rich_help_panel=GRID,
+        show_default="the rules'",
+    ),
+]
+RulesName = Annotated[
+    str,
+    typer.Option(
+        "--rules",
+        help="Version of the evaluation rules: v1, or quick for a smaller budget. Example: --rules quick.",
+        autocompletion=complete_rules,
+        rich_help_panel=GRID,
+    ),
+]
+Prompts = Annotated[
+    str | None,
+    typer.Option(
+        help="Named prompt set instead of the data set's headline one. Example: --prompts imagenet80.",
+        rich_help_panel=GRID,
+        show_default="the data set's first",
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with the data sets. Example: --data-root /data (then /data/waterbirds_v1.0).",
+        rich_help_panel=PLACES,
+        show_default="$SPURBENCH_DATA, or the user's data folder",
+    ),
+]
+Results = Annotated[
+    Path,
+    typer.Option(
+        help="Folder with the records; leaderboard.md stands beside it. Example: --results /tmp/try/results.",
+        rich_help_panel=PLACES,
+    ),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for cached features, hashes and logs. Example: --cache /scratch/spurbench.",
+        rich_help_panel=PLACES,
+        show_default="$SPURBENCH_CACHE, or the user's cache folder",
+    ),
+]
+Plugin = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A Python file or module with methods, data sets or backbones; may be repeated. Example: --plugin my.py.",
+        rich_help_panel=PLACES,
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="Where to compute. Example: --device cpu.", metavar="auto|cpu|cuda", rich_help_panel=HOW)
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Precision of the towers; each has features of its own. Example: --precision bf16.",
+        metavar="fp32|bf16",
+        rich_help_panel=HOW,
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Compute again what is done. Example: --methods erm --force.", rich_help_panel=HOW),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Compute at most so many cells now, the rest another time. Example: --limit 10.",
+        rich_help_panel=HOW,
+        show_default="no limit",
+    ),
+]
+CellTimeout = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        help="Seconds one cell may take; it is stopped and recorded as failed. Example: --cell-timeout 600.",
+        rich_help_panel=HOW,
+        show_default="no limit",
+    ),
+]
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline", help="Fetch neither data nor weights. Example: --offline --data-root /data.", rich_help_panel=HOW
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        help="Run in this process and show full tracebacks. Example: --methods mine --debug.",
+        rich_help_panel=HOW,
+    ),
+]

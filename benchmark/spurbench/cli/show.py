@@ -1,0 +1,134 @@
+"""`spurbench list` and `spurbench leaderboard`: what there is, and what came out."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .grid import RESULTS
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    methods = "methods"
+    datasets = "datasets"
+    backbones = "backbones"
+
+
+class Format(str, Enum):
+    """How the leaderboard is written."""
+
+    md = "md"
+    json = "json"
+    csv = "csv"
+
+
+class By(str, Enum):
+    """How a configuration is chosen from validation."""
+
+    worst_group = "worst_group"
+    worst_class = "worst_class"
+    average = "average"
+
+
+COLUMNS = {
+    "methods": ("name", "title", "supervision", "inputs", "trains", "paper"),
+    "datasets": ("name", "title", "classes", "attributes", "licence", "here"),
+    "backbones": ("name", "title", "licence", "here"),
+}
+WIDE, WIDE_ONLY = 120, {"classes", "attributes"}
+"""Terminals narrower than this do without some columns, and without titles of methods, whose names say as much."""
+
+
+def list_cards(
+    kind: Annotated[Kind, typer.Argument(help="methods, datasets or backbones")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything, for machines. Example: list methods --json.")
+    ] = False,
+    data_root: options.DataRoot = None,
+    cache: options.Cache = None,
+    plugin: options.Plugin = None,
+) -> None:
+    """Show the cards: supervision, inputs, what is trained, paper, licence, and what is on this machine.
+
+    Example: [bold]spurbench list methods[/bold]
+    """
+    from ..files import default_cache, default_data_root
+    from ..listing import list_kind
+    from ..registry import load_registries
+
+    rows = list_kind(
+        kind.value, load_registries(plugin or ()), data_root or default_data_root(), cache or default_cache()
+    )
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    left_out = set() if console.width >= WIDE else WIDE_ONLY | ({"title"} if kind is Kind.methods else set())
+    columns = [name for name in COLUMNS[kind.value] if name not in left_out]
+    table = Table()
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name == "name")
+    for row in rows:
+        table.add_row(*(Text(str(row.get(name, ""))) for name in columns))
+    console.print(table)
+    console.print("--json shows everything", highlight=False)
+
+
+def leaderboard(
+    results: options.Results = RESULTS,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write; - prints. Example: --output board.json --format json.",
+            show_default="leaderboard.md beside the results",
+        ),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="md, json or csv. Example: --format csv.")] = Format.md,
+    selection: Annotated[
+        By, typer.Option(help="How configurations are chosen. Example: --selection worst_class.")
+    ] = By.worst_group,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Write nothing; exit 1 and print the difference if the file is not up to date."),
+    ] = False,
+) -> None:
+    """Make the leaderboard again from the records.
+
+    Example: [bold]spurbench leaderboard --format json --output -[/bold]
+    """
+    from ..board import make_board
+    from ..errors import UsageError
+    from ..files import write_atomic
+    from ..leaderboard import difference, leaderboard_path
+    from ..record import read_records
+    from ..render import to_csv, to_json
+    from ..render.markdown import to_markdown
+
+    if not results.is_dir():
+        raise UsageError(f"there is no results folder {results}; `spurbench run` makes one")
+    board = make_board(read_records(results), selection.value)
+    text = {"md": to_markdown, "json": to_json, "csv": to_csv}[form.value](board)
+    path = output or leaderboard_path(results).with_suffix(f".{form.value}")
+    if check:
+        changes = difference(path, text)
+        if changes:
+            typer.echo(changes)
+            typer.echo(f"{path} is not what the records in {results} say; run `spurbench leaderboard`", err=True)
+            raise typer.Exit(1)
+        typer.echo(f"{path} is up to date with {len(board.rows)} records")
+    elif str(path) == "-":
+        typer.echo(text, nl=False)
+    else:
+        write_atomic(path, text.encode())
+        typer.echo(f"written: {path} ({len(board.rows)} records)")

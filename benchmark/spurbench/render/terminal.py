@@ -1,0 +1,32 @@
+"""The board as a rich table that fits the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..board import Board, BoardRow
+from ..errors import plain
+from . import COLUMNS, Column
+
+WIDE = 140
+
+
+def print_board(board: Board, console: Console) -> None:
+    """Print every table; columns that a narrow terminal can do without appear from 140 characters on."""
+    columns = [column for column in COLUMNS if console.width >= WIDE or not column.wide_only]
+    for (rules, dataset, backbone), rows in board.tables():
+        console.print(_table(f"{dataset} · {backbone}", f"rules {rules}, selected by {board.selection}", columns, rows))
+
+
+def _table(title: str, caption: str, columns: list[Column], rows: list[BoardRow]) -> Table:
+    table = Table(title=Text(title, "bold"), caption=Text(caption), title_justify="left", caption_justify="left")
+    for column in columns:
+        table.add_column(
+            column.title, justify="right" if column.numeric else "left", no_wrap=column.title != "supervision"
+        )
+    for row in rows:
+        style = "bold" if row.rank == 1 else "dim" if row.rank is None else ""
+        table.add_row(*(Text(plain(column.cell(row))) for column in columns), style=style)
+    return table

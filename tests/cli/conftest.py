@@ -1,0 +1,99 @@
+"""The installed `spurbench`, and small inputs for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Spurbench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user who has nothing: own cache, own data folder, no hub."""
+    own = {"SPURBENCH_CACHE": str(tmp_path / "cache"), "SPURBENCH_DATA": str(tmp_path / "data")}
+    own |= {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "HOME": str(tmp_path / "home")}
+    return {**os.environ, **own}
+
+
+@pytest.fixture
+def spurbench(tmp_path: Path, environment: dict[str, str]) -> Spurbench:
+    """Run the installed command in a folder of its own; never shows a bare traceback."""
+    command = Path(sys.executable).with_name("spurbench")
+
+    def run(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [command, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**environment, **more},
+            capture_output=True,
+            text=True,
+            timeout=1200,
+            check=False,
+        )
+        assert "Traceback (most recent call last)" not in done.stdout + done.stderr, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def save_features(path: Path, *, seed: int = 0, text: bool = True, shift: float = 1.5) -> Path:
+    """Two classes, two attribute values, the attribute easier to see than the class."""
+    rng = np.random.default_rng(seed)
+    sizes = {0: (120, 20, 15, 80), 1: (30, 30, 30, 30), 2: (60, 60, 50, 50)}
+    group = np.concatenate([np.repeat(np.arange(4), counts) for counts in sizes.values()])
+    split = np.repeat(list(sizes), [sum(counts) for counts in sizes.values()])
+    y, a = group // 2, group % 2
+    x = rng.normal(size=(len(y), 8)).astype(np.float32)
+    x[:, 0] += shift * y
+    x[:, 1] += 3.0 * a
+    arrays = {"x": x, "y": y, "a": a, "split": split, "classes": np.array(["cat", "dog"])}
+    arrays |= {"attributes": np.array(["sofa", "lawn"]), "backbone": np.array("tiny")}
+    if text:
+        arrays["class_text"] = np.eye(2, 8, dtype=np.float32)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    """A small npz of features."""
+    return save_features(tmp_path / "tiny.npz")
+
+
+@pytest.fixture
+def features_without_text(tmp_path: Path) -> Path:
+    """The same without text features."""
+    return save_features(tmp_path / "notext.npz", text=False)
+
+
+NEAREST_MEAN = '''
+"""Nearest class mean, as a plugin."""
+import torch
+from spurbench.cards import MethodCard
+from spurbench.heads import LinearHead
+
+
+class NearestMean:
+    card = MethodCard(name="nearest_mean", title="Nearest class mean", paper="none", trains="class means")
+    space = {}
+
+    def fit(self, task, config):
+        x, y = task.train.embeddings(), task.train.y
+        means = torch.stack([x[y == k].mean(dim=0) for k in range(task.n_classes)])
+        return [LinearHead(2 * means, -(means**2).sum(dim=1))]
+'''
+
+
+@pytest.fixture
+def nearest_mean(tmp_path: Path) -> Path:
+    """A method plugin of a few lines."""
+    path = tmp_path / "my.py"
+    path.write_text(NEAREST_MEAN)
+    return path

@@ -1,0 +1,123 @@
+"""`spurbench leaderboard`: regenerated from records alone, checked, in three formats, without torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Spurbench
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with the committed records."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("done")
+    shutil.copytree(REPOSITORY / "results", folder / "results")
+    return folder / "results"
+
+
+def test_the_committed_leaderboard_is_what_the_committed_records_say(spurbench: Spurbench) -> None:
+    run = spurbench("leaderboard", "--check", "--results", REPOSITORY / "results")
+    assert run.returncode == 0, run.stdout
+
+
+def test_check_fails_with_the_difference_and_writes_nothing(spurbench: Spurbench, done: Path) -> None:
+    spurbench("leaderboard", "--results", done)
+    path = done.parent / "leaderboard.md"
+    good = path.read_text()
+    assert spurbench("leaderboard", "--check", "--results", done).returncode == 0
+    changed = good.replace("dfr_val", "dfr_best")
+    path.write_text(changed)
+    run = spurbench("leaderboard", "--check", "--results", done)
+    assert run.returncode == 1
+    assert "-" in run.stdout
+    assert "+" in run.stdout
+    assert "dfr_best" in run.stdout
+    assert path.read_text() == changed
+    path.unlink()
+    assert spurbench("leaderboard", "--check", "--results", done).returncode == 1
+
+
+def test_the_three_formats_tell_the_same_numbers(spurbench: Spurbench, done: Path) -> None:
+    rows = json.loads(spurbench("leaderboard", "--results", done, "--format", "json", "--output", "-").stdout)
+    table = list(csv.DictReader(io.StringIO(
+        spurbench("leaderboard", "--results", done, "--format", "csv", "--output", "-").stdout
+    )))  # fmt: skip
+    text = spurbench("leaderboard", "--results", done, "--output", "-").stdout
+    assert [row["method"] for row in rows] == [row["method"] for row in table]
+    for row, line in zip(rows, table, strict=True):
+        assert float(line["wga_mean"]) == row["wga"]["mean"]
+        assert f"{100 * row['wga']['mean']:.1f}" in text
+
+
+def test_selection_changes_what_is_shown(spurbench: Spurbench, done: Path) -> None:
+    by = {}
+    for rule in ("worst_group", "average"):
+        rows = json.loads(
+            spurbench("leaderboard", "--results", done, "--selection", rule, "--format", "json", "--output", "-").stdout
+        )
+        assert {row["selection"] for row in rows} == {rule}
+        by[rule] = {row["method"]: row["wga"]["mean"] for row in rows}
+    assert by["worst_group"] != by["average"]
+
+
+def test_no_results_is_a_wrong_call(spurbench: Spurbench) -> None:
+    run = spurbench("leaderboard", "--results", "absent")
+    assert run.returncode == 2
+    assert "there is no results folder absent" in run.stderr
+
+
+def test_a_broken_record_is_named_and_how_to_mend_it(spurbench: Spurbench, done: Path) -> None:
+    path = next(done.rglob("erm.json"))
+    text = path.read_text()
+    try:
+        path.write_text(text[: len(text) // 2])
+        run = spurbench("leaderboard", "--results", done)
+    finally:
+        path.write_text(text)
+    assert run.returncode == 1
+    assert str(path) in run.stderr
+    assert "delete it to have it made again" in run.stderr
+
+
+def test_results_are_read_and_rendered_without_torch() -> None:
+    code = (
+        "import sys; from pathlib import Path; from spurbench.board import make_board;"
+        "from spurbench.record import read_records; from spurbench.render.markdown import to_markdown;"
+        f"text = to_markdown(make_board(read_records(Path({str(REPOSITORY / 'results')!r}))));"
+        "assert 'WGA' in text; heavy = {'torch', 'open_clip', 'sklearn', 'scipy.stats'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_the_committed_records_are_reproduced_from_nothing(spurbench: Spurbench, tmp_path: Path) -> None:
+    run = spurbench("run")
+    assert run.returncode == 0
+    ours, committed = (
+        {
+            row["method"]: row
+            for row in json.loads(
+                spurbench("leaderboard", "--results", root, "--format", "json", "--output", "-").stdout
+            )
+            if row["dataset"] == "gaussians" and row["rules"] == "v1"
+        }
+        for root in (tmp_path / "results", REPOSITORY / "results")
+    )
+    assert ours.keys() == committed.keys()
+    for method, row in committed.items():
+        # Bit for bit on one machine; another processor may tip single test examples.
+        assert ours[method]["wga"]["mean"] == pytest.approx(row["wga"]["mean"], abs=0.01), method

@@ -1,0 +1,49 @@
+"""What README.md shows runs as it is written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import Spurbench
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_method_of_the_readme_runs_and_is_ranked(spurbench: Spurbench, tmp_path: Path) -> None:
+    (code,) = blocks("python")
+    assert len(code.strip().splitlines()) <= 20
+    (tmp_path / "my.py").write_text(code)
+    command = re.search(r"`spurbench (run --plugin my\.py[^`]*)`", README)
+    assert command is not None
+    run = spurbench(*shlex.split(command[1]), "--rules", "quick")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"1 │ nearest_mean", run.stdout)
+
+
+def test_every_spurbench_command_of_the_readme_is_accepted(spurbench: Spurbench) -> None:
+    lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    commands = [line.rpartition("&& ")[2] for line in lines if "spurbench " in line.rpartition("&& ")[2]]
+    assert len(commands) >= 4
+    for command in commands:
+        words = shlex.split(command)[1:]
+        if words[0] == "run":
+            words = ["plan", *words[1:]]
+        assert spurbench(*words).returncode == 0, command
+
+
+def test_the_readmes_board_is_the_committed_one() -> None:
+    shown = re.findall(r"│ (\d) │ (\w+) +│ [\w ]+│ +([\d.]+(?: ± [\d.]+)?) │", README)
+    committed = re.findall(
+        r"\| +(\d) \| (\w+) +\| [\w ]+\| +([\d.]+(?: ± [\d.]+)?) \|", (REPOSITORY / "leaderboard.md").read_text()
+    )
+    assert shown == committed
+    assert len(shown) == 7

@@ -1,0 +1,228 @@
+"""`spurbench run` as a user sees it: the board, doing nothing twice, staleness, limits, wrong calls."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Spurbench
+
+HEAD = ("--methods", "erm,dfr_val,zero_shot", "--rules", "quick")
+
+
+def board(spurbench: Spurbench, *arguments: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(
+        spurbench("leaderboard", "--format", "json", "--output", "-", *arguments).stdout
+    )
+    return rows
+
+
+def records(root: Path) -> dict[str, Any]:
+    """Every record below a results folder, without its times."""
+    found = {}
+    for path in sorted(root.rglob("*.json")):
+        content = json.loads(path.read_text())
+        content.pop("times")
+        found[str(path.relative_to(root))] = content
+    return found
+
+
+def test_all_methods_on_ones_own_features_end_on_a_ranked_board(
+    spurbench: Spurbench, features: Path, tmp_path: Path
+) -> None:
+    run = spurbench("run", "--datasets", f"embeddings:{features}", "--methods", "all", "--rules", "quick")
+    assert run.returncode == 0, run.stdout + run.stderr
+    text = (tmp_path / "leaderboard.md").read_text()
+    rows = board(spurbench)
+    installed = {"zero_shot", "erm", "dfr_val", "dfr_train", "group_dro", "subg", "rwg"}
+    assert {row["method"] for row in rows} == installed
+    assert all(method in text for method in installed)
+    assert sorted(row["rank"] for row in rows) == list(range(1, 8))
+    wga = [row["wga"]["mean"] for row in rows]
+    assert wga == sorted(wga, reverse=True)
+    by_method = {row["method"]: row for row in rows}
+    assert by_method["dfr_val"]["wga"]["mean"] > by_method["erm"]["wga"]["mean"]
+    wanted = {
+        "rules", "dataset", "backbone", "method", "supervision", "selection", "seeds", "n_configs", "wga", "acc_test",
+        "acc_train_weighted", "balanced", "gap", "groups", "tier", "status",
+    }  # fmt: skip
+    for row in rows:
+        assert wanted <= row.keys()
+        assert set(row["wga"]) == {"mean", "std", "low", "high"}
+        assert row["tier"] == "self-reported"
+        accuracies = [group["correct"] / group["total"] for group in row["groups"]]
+        assert [group["accuracy"] for group in row["groups"]] == accuracies
+        assert row["groups"][0]["group"] == "cat/sofa"
+    assert by_method["zero_shot"]["supervision"] == "none"
+    assert by_method["dfr_val"]["supervision"] == "val groups"
+
+
+def test_the_same_command_again_computes_nothing_and_changes_nothing(
+    spurbench: Spurbench, features: Path, tmp_path: Path
+) -> None:
+    command = ("run", "--datasets", f"embeddings:{features}", *HEAD)
+    spurbench(*command)
+    before = {path: path.read_bytes() for path in tmp_path.glob("results/**/*.*")}
+    again = spurbench(*command)
+    assert "nothing to compute: 9 cells cached" in again.stdout
+    assert {path: path.read_bytes() for path in tmp_path.glob("results/**/*.*")} == before
+
+
+def test_two_runs_from_nothing_write_the_same_records_and_predictions(
+    spurbench: Spurbench, features: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        spurbench("run", "--datasets", f"embeddings:{features}", *HEAD, "--results", f"{name}/results")
+    assert records(tmp_path / "one") == records(tmp_path / "two")
+    for path in (tmp_path / "one").rglob("*.npz"):
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+    assert (tmp_path / "one/leaderboard.md").read_text() == (tmp_path / "two/leaderboard.md").read_text()
+
+
+def test_changed_code_makes_a_record_stale_and_a_limit_leaves_the_rest(
+    spurbench: Spurbench, features: Path, nearest_mean: Path
+) -> None:
+    command = ("--datasets", f"embeddings:{features}", "--methods", "nearest_mean", "--plugin", nearest_mean)
+    assert "2 done" in spurbench("run", *command, "--limit", "2").stdout
+    assert "1 cells to compute, 2 done" in spurbench("plan", *command).stdout
+    nearest_mean.write_text(nearest_mean.read_text().replace("2 * means", "means * 2"))
+    plan = spurbench("plan", *command).stdout
+    assert "3 stale" in plan
+    assert "changed since: method" in plan
+    assert "3 cells to compute, 0 done" in plan
+
+
+def test_more_seeds_add_to_a_record_and_force_does_it_again(
+    spurbench: Spurbench, features: Path, tmp_path: Path
+) -> None:
+    command = ("run", "--datasets", f"embeddings:{features}", "--methods", "subg", "--configs", "2")
+    spurbench(*command, "--seeds", "1")
+    (path,) = tmp_path.glob("results/v1+configs=2/*/tiny/subg.json")
+    first = json.loads(path.read_text())
+    assert len(first["seeds"]) == 1
+    assert len(first["seeds"][0]["candidates"]) == 2
+    more = spurbench(*command, "--seeds", "3")
+    assert "1 cached" in more.stdout
+    assert "2 done" in more.stdout
+    after = json.loads(path.read_text())
+    assert after["seeds"][0] == first["seeds"][0]
+    forced = spurbench(*command, "--seeds", "3", "--force")
+    assert "0 cached" in forced.stdout
+    assert json.loads(path.read_text())["seeds"] == after["seeds"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--methods", "drf_val"), "unknown method 'drf_val'; did you mean dfr_val?"),
+        (("--methods", "all,!emr"), "did you mean erm?"),
+        (("--datasets", "watrebirds"), "did you mean waterbirds?"),
+        (("--rules", "v2"), "unknown rules 'v2'"),
+        (("--suite", "water"), "did you mean waterbirds?"),
+        (("--datasets", "waterbirds"), "needs a backbone"),
+        (("--datasets", "embeddings"), "embeddings:FILE"),
+        (("--datasets", "embeddings:absent.npz"), "absent.npz"),
+        (("--datasets", "folder:absent"), "absent"),
+        (("--device", "tpu"), "--device must be one of auto, cpu, cuda"),
+        (("--precision", "fp8"), "--precision must be one of fp32, bf16"),
+        (("--plugin", "absent.py"), "there is no plugin file absent.py"),
+        (("--plugin", "absent_module"), "no plugin file or module called 'absent_module'"),
+        (("--methods", ","), "an empty list of names"),
+        (("--seeds", "0"), "Invalid value for '--seeds'"),
+    ],
+)
+def test_a_wrong_call_is_one_message_and_status_two(
+    arguments: tuple[str, ...], message: str, spurbench: Spurbench, tmp_path: Path
+) -> None:
+    run = spurbench("run", *arguments)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert message in " ".join(run.stderr.replace("│", " ").split())
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 broken"])
+def test_broken_feature_files_are_named(content: bytes, spurbench: Spurbench, tmp_path: Path) -> None:
+    path = tmp_path / "broken.npz"
+    path.write_bytes(content)
+    run = spurbench("run", "--datasets", f"embeddings:{path}", "--methods", "erm")
+    assert run.returncode == 1
+    assert "broken.npz" in run.stdout + run.stderr
+
+
+def test_pickled_arrays_are_refused_and_nothing_in_them_runs(spurbench: Spurbench, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "it ran",))
+
+    np.savez(tmp_path / "evil.npz", x=np.array([Bomb()], dtype=object), y=[0], a=[0], split=[0])
+    run = spurbench("run", "--datasets", f"embeddings:{tmp_path / 'evil.npz'}", "--methods", "erm")
+    assert run.returncode == 1
+    assert not (tmp_path / "it ran").exists()
+
+
+def test_missing_weights_are_told_once_and_the_rest_goes_on(
+    spurbench: Spurbench, features: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    for split in ("train", "val", "test"):
+        for label in ("cat", "dog"):
+            for place in ("lawn", "sofa"):
+                (folder / split / label / place).mkdir(parents=True)
+                (folder / split / label / place / "1.jpg").write_bytes(b"")
+    run = spurbench(
+        "run", "--datasets", f"embeddings:{features},folder:{folder}", "--backbones", "RN50", "--methods", "erm,subg"
+    )
+    assert run.returncode == 1
+    assert "6 cells failed" in run.stdout
+    assert "weights 'openai' of RN50 are not on this machine" in run.stdout
+    assert str(tmp_path / "hf") in run.stdout, "the cache that was looked in"
+    assert "RN50=/path/to/checkpoint.pt" in run.stdout
+    assert len(list(tmp_path.glob("results/v1/*/tiny/*.json"))) == 2
+
+
+def test_methods_that_need_what_is_not_there_are_left_out_with_the_reason(
+    spurbench: Spurbench, features_without_text: Path
+) -> None:
+    path = features_without_text
+    run = spurbench("run", "--datasets", f"embeddings:{path}", "--methods", "zero_shot,erm", "--rules", "quick")
+    assert run.returncode == 0
+    assert "left out: zero_shot: needs text features of the classes" in run.stdout
+
+
+def test_live_progress_and_table_fit_eighty_columns(
+    features: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    parent, child = pty.openpty()
+    command = [str(Path(sys.executable).with_name("spurbench")), "run", "--datasets", f"embeddings:{features}", *HEAD]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**environment, "COLUMNS": "80", "TERM": "xterm"}, stdout=child, stderr=child
+    )
+    os.close(child)
+    output = b""
+    while True:
+        try:
+            block = os.read(parent, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        output += block
+    assert process.wait() == 0
+    text = output.decode()
+    assert "9 done" in text
+    assert "\x1b[" in text, "a live display draws"
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    table = [line for line in plain.splitlines() if line.startswith(("│", "┏", "└"))]
+    assert table
+    assert max(map(len, table)) <= 80
