@@ -68,6 +68,8 @@ class MethodError(SpurbenchError):
 
 def plain(text: str) -> str:
     """Text without control characters: names and messages come from anywhere, and a terminal obeys what it is sent."""
+    if text.isprintable():
+        return text
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else "�" for c in text)
 
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from operator import gt
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -85,7 +86,7 @@ class SeedResult(Strict):
         counts += [(s.test, self.test_total) for s in self.selected.values()]
         for correct, total in counts:
             if correct is not None and (
-                len(correct) != len(total) or any(not 0 <= c <= t for c, t in zip(correct, total, strict=True))
+                len(correct) != len(total) or min(correct, default=0) < 0 or any(map(gt, correct, total))
             ):
                 raise ValueError(f"seed {self.seed}: counts {correct} do not fit totals {total}")
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,15 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     mean = math.fsum(values) / n
     if n == 1:
         return Estimate(mean, None, None, None)
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = _t_quantile(n - 1, (1 + confidence) / 2) * std / math.sqrt(n)
+    return Estimate(mean, std, mean - half, mean + half)
+
+
+@lru_cache
+def _t_quantile(degrees: int, probability: float) -> float:
+    """Quantile of Student's t."""
     # scipy.special alone: importing scipy.stats takes longer than rendering a thousand records.
     from scipy.special import stdtrit
 
-    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * std / math.sqrt(n)
-    return Estimate(mean, std, mean - half, mean + half)
+    return float(stdtrit(degrees, probability))
