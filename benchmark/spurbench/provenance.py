@@ -26,7 +26,7 @@ def source_hash(thing: object) -> str:
     kind = thing if isinstance(thing, type) else type(thing)
     # Base classes count wherever they come from: a method may inherit its `fit` from another package's.
     bases = {base.__module__ for base in kind.__mro__} - {"builtins", "typing", "abc"}
-    packages = {name.partition(".")[0] for name in bases} - {"spurbench"} | {"spurbench_methods"}
+    packages = {kind.__module__.partition(".")[0], "spurbench_methods"} - {"spurbench"}
     beside = {path.parent for name in bases if name.startswith(PLUGIN) and (path := _source_file(name))}
     sources: dict[str, bytes] = {}
     waiting = sorted(bases)
@@ -36,20 +36,26 @@ def source_hash(thing: object) -> str:
         if name in sources or path is None:
             continue
         sources[name] = path.read_bytes()
+        followed = name.partition(".")[0] in packages or _lies_beside(name, beside) or name.startswith(PLUGIN)
         waiting += [
             imported
-            for imported in _imports(sources[name], name, path)
-            if imported.partition(".")[0] in packages or _lies_in(imported, beside)
+            for imported in (_imports(sources[name], name, path) if followed else [])
+            if imported.partition(".")[0] in packages or _lies_beside(imported, beside)
         ]
     # A plugin file's module name holds a hash of its path, which is not what it does.
     own = {("plugin" if name.startswith(PLUGIN) else name): code for name, code in sources.items()}
     return sha256_of(part for name in sorted(own) for part in (name.encode(), own[name]))
 
 
-def _lies_in(module: str, folders: set[Path]) -> bool:
-    """Whether a module's source lies in one of the folders: what a plugin file has beside it is part of it."""
-    path = _source_file(module) if folders else None
-    return path is not None and any(path.is_relative_to(folder) for folder in folders)
+def _lies_beside(module: str, folders: set[Path]) -> bool:
+    """Whether a module's package stands beside a plugin file: it is part of the plugin then.
+
+    Looked up by name, in the folder alone: a plugin often lies above a virtual environment with all of torch in it.
+    """
+    top = module.partition(".")[0]
+    return top != "spurbench" and any(
+        (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file() for folder in folders
+    )
 
 
 def harness_hash() -> str:

@@ -236,3 +236,26 @@ def test_the_environment_names_versions_and_the_device() -> None:
 def test_an_absent_package_is_said_to_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spurbench.provenance.PACKAGES", ("spurtest-no-such-package",))
     assert environment("cpu")["spurtest-no-such-package"] == "absent"
+
+
+def test_a_virtual_environment_below_a_plugin_is_not_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / ".venv" / "lib"
+    site.mkdir(parents=True)
+    (site / "installed_elsewhere.py").write_text("SIGN = 1\n")
+    (tmp_path / "beside_the_plugin.py").write_text("SIGN = 1\n")
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "import installed_elsewhere, beside_the_plugin\nfrom spurbench.cards import MethodCard\n"
+        "class Mine:\n    card = MethodCard(name='mine', title='', paper='')\n    space = {}\n"
+        "    def fit(self, task, config): ...\n"
+    )
+    for folder in (site, tmp_path):
+        monkeypatch.syspath_prepend(str(folder))
+    thing = load_registries([str(plugin)]).methods.get("mine")
+    before = source_hash(thing)
+    (site / "installed_elsewhere.py").write_text("SIGN = -1\n")
+    assert source_hash(thing) == before
+    (tmp_path / "beside_the_plugin.py").write_text("SIGN = -1\n")
+    assert source_hash(thing) != before
