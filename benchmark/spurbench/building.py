@@ -8,7 +8,7 @@ from functools import partial
 from .backbones import resolve
 from .errors import UsageError
 from .features import IMAGE_KINDS, FeatureStore
-from .plan import load_data, needs_backbone
+from .keys import load_data, needs_backbone
 from .session import Session
 
 

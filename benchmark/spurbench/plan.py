@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from .backbones import Backbone, Setting, resolve
-from .cards import DatasetCard, MethodCard
-from .data import Dataset, Examples
-from .errors import DataError, PluginError, SpurbenchError, UnknownNameError, UsageError
-from .files import HashCache, digest
-from .provenance import harness_hash, source_hash
+from .errors import DataError, SpurbenchError, UnknownNameError, UsageError
+from .files import digest
+from .keys import LoadedData, checked_method, impossible_reason, key_parts, load_data, needs_backbone
 from .record import Record, SeedResult, read_predictions, read_record, record_path
 from .registry import Registries
 from .rules import Rules
-from .space import check_space, describe_space
 
 Status = Literal["done", "missing", "stale", "failed", "impossible"]
 OWN = "own features"
@@ -110,36 +106,6 @@ class Request:
     force: bool = False
 
 
-@dataclass(frozen=True)
-class LoadedData:
-    """A data set that is on this machine."""
-
-    dataset: Dataset
-    examples: Examples
-    fingerprint: str
-
-    @property
-    def card(self) -> DatasetCard:
-        """The data set's card."""
-        return self.dataset.card
-
-
-def load_data(registries: Registries, spec: str, root: Path, hashes: HashCache, *, download: bool) -> LoadedData:
-    """Prepare, read and fingerprint a data set. Raises DataError."""
-    dataset: Dataset = registries.datasets.get(spec)
-    try:
-        dataset.prepare(root, download=download)
-        examples = dataset.load(root)
-        fingerprint = examples.fingerprint(dataset.card, hashes)
-    except SpurbenchError:
-        raise
-    except OSError as error:
-        raise DataError(f"data set '{spec}': {error.filename or root} cannot be read: {error.strerror}") from error
-    except Exception as error:
-        raise DataError(f"data set '{spec}' cannot be read: {type(error).__name__}: {error}") from error
-    return LoadedData(dataset, examples, fingerprint)
-
-
 def make_plan(registries: Registries, request: Request) -> Plan:
     """The cells of a request. Nothing is run; data and weights are looked at only if they are here, or fetched first
     if `request.setting.fetch`.
@@ -169,17 +135,6 @@ def _check_prompts(rules: Rules, present: Mapping[str, LoadedData]) -> None:
     known = {prompts.name for data in present.values() for prompts in data.card.prompts}
     if rules.prompts is not None and known and rules.prompts not in known:
         raise UnknownNameError("prompt set", rules.prompts, known)
-
-
-def needs_backbone(registries: Registries, spec: str) -> bool:
-    """Whether backbones apply to a data set; not to one that brings its own features, nor to one that is broken."""
-    try:
-        card: DatasetCard = registries.datasets.get(spec).card
-    except UsageError:
-        raise
-    except SpurbenchError:
-        return False
-    return not card.own_features
 
 
 def _loaded(registries: Registries, spec: str, request: Request) -> LoadedData | str:
@@ -230,80 +185,6 @@ def _row(
     parts = key_parts(method, data, backbone, rules)
     row = replace(row, key=digest(parts), key_parts=parts)
     return _with_states(row, seeds, force=request.force)
-
-
-def checked_method(registries: Registries, name: str) -> Any:
-    """The method, if it meets the contract as far as can be seen. Raises PluginError."""
-    method = registries.methods.get(name)
-    try:
-        if not isinstance(method.card, MethodCard) or not callable(method.fit):
-            raise ValueError("it needs a MethodCard as `card`, and `fit`")
-        check_space(method.space)
-    except Exception as error:
-        origin = registries.methods.origin(name)
-        raise PluginError(f"method '{name}' from {origin} does not meet the contract: {error}") from error
-    return method
-
-
-def impossible_reason(method_card: Any, data: LoadedData, backbone: Backbone | None, rules: Rules) -> str:
-    """Why a method cannot be evaluated on this data under this backbone, or an empty string."""
-    inputs, examples, card = method_card.inputs, data.examples, data.card
-    own = examples.features
-    if own is not None:
-        without = [kind for kind in ("penultimate", "regions", "images") if kind in inputs]
-        if without:
-            return f"needs {' and '.join(without)}; {card.name} has embeddings only"
-        if "text" in inputs and own.class_text is None:
-            return f"needs text features of the classes; {card.name} has none (array 'class_text')"
-        if method_card.supervision.attribute_text and own.attribute_text is None:
-            return f"needs text features of the attribute; {card.name} has none (array 'attribute_text')"
-    elif backbone is not None:
-        if "text" in inputs and not backbone.card.has_text:
-            return f"needs a text tower; {backbone.card.name} has an image tower only"
-        if "regions" in inputs:
-            return "needs regions, which no feature builder makes yet"
-        if method_card.supervision.attribute_text and not card.attribute_prompts:
-            return f"needs names of the spurious attribute; {card.name} has none"
-        if rules.prompts is not None and "text" in inputs:
-            try:
-                card.prompt_set(rules.prompts)
-            except KeyError:
-                known = ", ".join(prompts.name for prompts in card.prompts)
-                return f"{card.name} has no prompt set '{rules.prompts}' (it has {known})"
-    totals = {split: sum(examples.group_totals(split)) for split in ("train", "val", "test")}
-    if not totals["test"]:
-        return f"{card.name} has no test split"
-    if not totals["train"] and method_card.trains != "nothing":
-        return f"trains {method_card.trains}, and {card.name} has no training split"
-    if not totals["val"] and (method_card.trains != "nothing" or method_card.supervision.val_groups):
-        return f"needs validation to choose a configuration; {card.name} has no validation split"
-    return ""
-
-
-def key_parts(method: Any, data: LoadedData, backbone: Backbone | None, rules: Rules) -> dict[str, Any]:
-    """Everything that a record's numbers depend on, apart from the seed."""
-    card = method.card
-    parts: dict[str, Any] = {
-        "protocol": rules.protocol,
-        "configurations": rules.tracks[card.track].configurations,
-        "selection": list(rules.selection),
-        "validation_fit_share": rules.validation_fit_share,
-        "data": data.fingerprint,
-        "backbone": backbone.fingerprint if backbone is not None else "own",
-        "method": source_hash(method),
-        "harness": harness_hash(),
-        "space": describe_space(method.space),
-        "supervision": list(card.supervision.words),
-        "inputs": sorted(card.inputs),
-        "refit": card.refit,
-    }
-    if "text" in card.inputs and data.examples.features is None:
-        prompts = data.card.prompt_set(rules.prompts)
-        # A list of open_clip's is known by its name there and the version that ships it.
-        shipped = [prompts.open_clip_list, version("open_clip_torch")] if prompts.open_clip_list else []
-        parts["prompts"] = [prompts.name, list(prompts.templates), shipped]
-        parts["attribute_prompts"] = list(data.card.attribute_prompts)
-    return parts
 
 
 def _with_states(row: Row, seeds: int, *, force: bool) -> Row:

@@ -10,7 +10,8 @@ from pathlib import Path
 from .backbones import PRECISIONS, Setting
 from .errors import UsageError
 from .files import default_cache, default_data_root
-from .plan import Plan, Request, make_plan, needs_backbone
+from .keys import needs_backbone
+from .plan import Plan, Request, make_plan
 from .registry import Registries, load_registries
 from .rules import Rules, load_rules, load_suite
 

@@ -19,7 +19,7 @@ from .features import IMAGE_KINDS, FeatureStore
 from .files import digest
 from .images import open_rgb
 from .jobs import Job, Listener, Note, Stage
-from .plan import LoadedData, key_parts, load_data
+from .keys import LoadedData, key_parts, load_data
 from .registry import Registries
 from .rules import Rules
 from .texts import own_text, text_of

@@ -22,7 +22,7 @@ from spurbench.evaluation import Prepared, evaluate
 from spurbench.executors.inline import InlineExecutor
 from spurbench.files import HashCache, digest
 from spurbench.jobs import Event, Finished, Job
-from spurbench.plan import key_parts, load_data
+from spurbench.keys import key_parts, load_data
 from spurbench.registry import load_registries
 from spurbench.rules import load_rules
 from spurbench.workbench import Features

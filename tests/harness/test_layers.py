@@ -9,7 +9,7 @@ import spurbench
 
 ORDER = [
     "errors", "files", "cards", "registry", "data", "seeds", "space", "metrics", "stats", "rules", "record",
-    "provenance", "images", "backbones", "encode", "features", "method", "heads", "evaluation", "texts", "plan",
+    "provenance", "images", "backbones", "encode", "features", "method", "heads", "evaluation", "texts", "keys", "plan",
     "jobs", "workbench", "executors", "execute", "work", "session", "building", "board", "render", "leaderboard",
     "listing", "progress", "cli",
 ]  # fmt: skip
