@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,11 @@ def test_records_after_twenty_kills_are_those_of_an_undisturbed_run(
     assert not leftovers, "a killed write leaves no visible file"
 
 
-def test_a_worker_does_not_outlive_its_killed_parent(
+@pytest.fixture
+def in_a_long_cell(
     features: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
+) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A run in the middle of a cell that takes ten minutes, and the /proc entry of its worker."""
     marker = tmp_path / "worker.pid"
     (tmp_path / "slow.py").write_text(
         "import os, time\nfrom pathlib import Path\nfrom spurbench.cards import MethodCard\n"
@@ -77,36 +80,46 @@ def test_a_worker_does_not_outlive_its_killed_parent(
     )
     command = [str(Path(sys.executable).with_name("spurbench")), "run", "--datasets", f"embeddings:{features}"]
     process = subprocess.Popen(
-        [*command, "--methods", "slow", "--plugin", "slow.py"],
+        [*command, "--methods", "subg,slow", "--plugin", "slow.py"],
         cwd=tmp_path,
         env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    for _ in range(600):
+    for _ in range(1200):
         if marker.exists() and marker.read_text():
             break
         time.sleep(0.1)
-    worker = Path("/proc") / marker.read_text()
+    yield process, Path("/proc") / marker.read_text()
+    process.kill()
+    process.wait()
+
+
+def gone(worker: Path) -> bool:
+    """Whether a process ends within ten seconds."""
+    for _ in range(100):
+        if not worker.exists():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_worker_does_not_outlive_its_killed_parent(
+    in_a_long_cell: tuple[subprocess.Popen[str], Path],
+) -> None:
+    process, worker = in_a_long_cell
     assert worker.exists()
     process.kill()
     process.wait()
-    for _ in range(100):
-        if not worker.exists():
-            break
-        time.sleep(0.1)
-    assert not worker.exists()
+    assert gone(worker)
 
 
-def test_an_interrupt_says_that_nothing_is_lost(features: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("spurbench")), "run", "--datasets", f"embeddings:{features}"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+def test_an_interrupt_says_that_nothing_is_lost(in_a_long_cell: tuple[subprocess.Popen[str], Path]) -> None:
+    process, worker = in_a_long_cell
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "run the same command to go on" in errors
     assert "Traceback" not in errors
+    assert gone(worker)
