@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,13 +17,6 @@ from .plan import Plan, Row
 from .work import Work
 
 SHORT = 60
-
-
-class Display(Protocol):
-    """Told of every event of a run."""
-
-    def __call__(self, row: Row, event: Event) -> None:
-        """One event of one row."""
 
 
 @dataclass(frozen=True)

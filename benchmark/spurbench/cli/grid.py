@@ -14,8 +14,9 @@ from . import options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..executors.inline import InlineExecutor
     from ..plan import Plan
-    from ..progress import Failed, Tally
+    from ..progress import Failed, LineDisplay, LiveDisplay, Tally
     from ..session import Session
     from ..work import Work
 
@@ -211,7 +212,7 @@ def _show_log(console: Console) -> None:
     log.addHandler(RichHandler(console=console, show_time=False, show_level=False, show_path=False))
 
 
-def _inline(session: Session):  # type: ignore[no-untyped-def]
+def _inline(session: Session) -> InlineExecutor:
     from ..executors.inline import InlineExecutor
 
     return InlineExecutor(session.registries)
@@ -224,7 +225,7 @@ def _work(plan: Plan, session: Session) -> list[Work]:
     return expected_work(plan, inputs, session.cache, session.torch_device)
 
 
-def _display(plan: Plan, session: Session, console: Console):  # type: ignore[no-untyped-def]
+def _display(plan: Plan, session: Session, console: Console) -> LiveDisplay | LineDisplay:
     from ..progress import LineDisplay, LiveDisplay
 
     if console.is_terminal:
