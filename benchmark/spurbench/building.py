@@ -8,7 +8,7 @@ from functools import partial
 from .backbones import resolve
 from .errors import UsageError
 from .features import IMAGE_KINDS, FeatureStore
-from .keys import load_data, needs_backbone
+from .keys import load_data
 from .session import Session
 
 
@@ -30,10 +30,10 @@ def build_features(session: Session, kinds: str) -> Iterator[str]:
     if not backbones:
         raise UsageError("name the backbones to encode with, e.g. --backbones RN50")
     for name in session.dataset_names():
-        if not needs_backbone(session.registries, name):
+        data = load_data(session.registries, name, session.data_root, session.setting.hashes, download=session.fetch)
+        if data.examples.photos is None:
             yield f"{name}: brings its own features"
             continue
-        data = load_data(session.registries, name, session.data_root, session.setting.hashes, download=session.fetch)
         for spec in backbones:
             backbone = resolve(session.registries.backbones, spec, session.setting)
             label = f"{data.card.name} · {backbone.card.name}"
@@ -41,7 +41,7 @@ def build_features(session: Session, kinds: str) -> Iterator[str]:
                 data.fingerprint,
                 backbone,
                 partial(backbone.load, session.torch_device),
-                data.examples.paths or (),
+                data.examples.photos,
                 wanted,
                 label,
                 session.torch_device,

@@ -16,6 +16,7 @@ from .files import HashCache, digest, sha256_of
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 Ints = NDArray[np.int64]
 
@@ -34,6 +35,27 @@ class Dataset(Protocol):
 
     def load(self, root: Path) -> Examples:
         """Read the columns. Raises DataError."""
+
+
+class Photos(Protocol):
+    """The images of a data set, by row: files (`images.PhotoFiles`), or whatever makes an image when it is asked for.
+
+    An image depends on its row alone, not on what is opened with it; `open` is called from several threads at once.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """How many rows are best opened in one call: 1 for files, each decoded in a thread of its own; more where
+        images are made in batches.
+        """
+
+    def __len__(self) -> int: ...
+
+    def open(self, rows: Sequence[int]) -> list[Image.Image]:
+        """The rows' images: RGB, 8 bits per channel. Raises DataError, naming the photo if the row is the only one."""
+
+    def fingerprint(self, ids: Sequence[str], hashes: HashCache) -> str:
+        """sha256 over the content of every image, or over all that decides it; `ids` are the examples', row by row."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +85,8 @@ class Examples:
         a: (n,) spurious attribute, 0..A-1.
         split: (n,) 0 train, 1 val, 2 test.
         n_classes, n_attributes: K and A.
-        paths: n image files, or None where `features` is given.
-        features: the data set's own features, or None where `paths` is given.
+        photos: n images, or None where `features` is given.
+        features: the data set's own features, or None where `photos` is given.
     """
 
     ids: Sequence[str]
@@ -73,7 +95,7 @@ class Examples:
     split: Ints
     n_classes: int
     n_attributes: int
-    paths: Sequence[Path] | None = None
+    photos: Photos | None = None
     features: OwnFeatures | None = None
 
     def __post_init__(self) -> None:
@@ -97,10 +119,10 @@ class Examples:
             seen: set[str] = set()
             twice = next(i for i in self.ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
             raise DataError(f"ids must be distinct; {twice!r} occurs more than once")
-        if (self.paths is None) == (self.features is None):
-            raise DataError("a data set has either image paths or features of its own")
-        if self.paths is not None and len(self.paths) != n:
-            raise DataError(f"{len(self.paths)} image paths for {n} examples")
+        if (self.photos is None) == (self.features is None):
+            raise DataError("a data set has either photos or features of its own")
+        if self.photos is not None and len(self.photos) != n:
+            raise DataError(f"{len(self.photos)} photos for {n} examples")
         if self.features is not None:
             self._check_features(self.features, n)
 
@@ -145,9 +167,8 @@ class Examples:
         """sha256 over names, ids, columns and the content of every image or feature: what results depend on."""
         if len(card.classes) != self.n_classes or len(card.attributes) != self.n_attributes:
             raise DataError(f"the card of {card.name} and its examples disagree on the number of classes or attributes")
-        if self.paths is not None:
-            contents = hashes.files(dict(zip(self.ids, self.paths, strict=True)))
-            content = sha256_of(contents[i].encode() for i in self.ids)
+        if self.photos is not None:
+            content = self.photos.fingerprint(self.ids, hashes)
         else:
             assert self.features is not None
             own = self.features

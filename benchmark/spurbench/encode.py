@@ -1,4 +1,4 @@
-"""From photos to features: decoding in threads while the tower computes."""
+"""From photos to features: opening in threads while the tower computes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from PIL import Image
 
 from .backbones import Tower
 from .cards import Input
+from .data import Photos
 from .errors import DataError
-from .images import open_rgb
 
 BATCH = {"cpu": 32, "cuda": 256}
 PART = 2048
@@ -24,7 +24,7 @@ PART = 2048
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's `mallopt`."""
 AHEAD = 4
-"""Batches decoded ahead of the tower."""
+"""Batches opened ahead of the tower."""
 
 
 @dataclass
@@ -61,15 +61,26 @@ def keep_freed_memory() -> None:
         return
 
 
+def preprocessed(
+    photos: Photos, rows: Sequence[int], preprocess: Callable[[Image.Image], torch.Tensor]
+) -> list[torch.Tensor]:
+    """The rows' photos as a tower takes them. Raises DataError."""
+    images = photos.open(rows)
+    if len(images) != len(rows):
+        raise DataError(f"{type(photos).__name__}.open gave {len(images)} images for {len(rows)} rows")
+    return [preprocess(image) for image in images]
+
+
 def encode_part(
     tower: Tower,
-    paths: Sequence[Path],
+    photos: Photos,
+    rows: Sequence[int],
     kinds: Sequence[Input],
     device: str,
     speed: Speed,
     progress: Callable[[int], None],
 ) -> tuple[dict[Input, torch.Tensor], list[str]]:
-    """Features of up to PART photos.
+    """Features of up to PART rows of photos.
 
     Returns:
         features by kind, each (n, ...) float32, and one message per photo that cannot be read (its row is missing);
@@ -79,33 +90,35 @@ def encode_part(
     if device == "cpu":
         keep_freed_memory()
     size = BATCH["cuda" if device.startswith("cuda") else "cpu"]
-    batches = [paths[i : i + size] for i in range(0, len(paths), size)]
+    batches = [rows[i : i + size] for i in range(0, len(rows), size)]
     outputs: dict[Input, list[torch.Tensor]] = {kind: [] for kind in kinds}
     broken: list[str] = []
     done = 0
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
 
-        def decode(path: Path) -> torch.Tensor | str:
+        def opened(some: Sequence[int]) -> Sequence[torch.Tensor | str]:
             try:
-                return tower.preprocess(open_rgb(path))
+                return preprocessed(photos, some, tower.preprocess)
             except DataError as error:
-                return str(error)
+                # One by one, so that every photo that cannot be read is named.
+                return [str(error)] if len(some) == 1 else [item for row in some for item in opened([row])]
 
-        waiting: deque[list[Future[torch.Tensor | str]]] = deque()
+        waiting: deque[list[Future[Sequence[torch.Tensor | str]]]] = deque()
         for index in range(len(batches) + AHEAD):
             if index < len(batches):
-                waiting.append([pool.submit(decode, path) for path in batches[index]])
+                batch, step = batches[index], photos.at_once
+                waiting.append([pool.submit(opened, batch[i : i + step]) for i in range(0, len(batch), step)])
             if index < AHEAD or not waiting:
                 continue
-            decoded = [future.result() for future in waiting.popleft()]
-            broken += [item for item in decoded if isinstance(item, str)]
-            images = [item for item in decoded if not isinstance(item, str)]
+            items = [item for future in waiting.popleft() for item in future.result()]
+            broken += [item for item in items if isinstance(item, str)]
+            images = [item for item in items if not isinstance(item, str)]
             # Once a photo is broken nothing will be kept: the rest is only looked through for more of them.
             if images and kinds and not broken:
                 in_tower = time.perf_counter()
                 _run(tower, torch.stack(images).to(device), outputs)
                 speed.tower_seconds += time.perf_counter() - in_tower
-            done += len(decoded)
+            done += len(items)
             progress(done)
     speed.images += done
     speed.seconds += time.perf_counter() - started

@@ -23,6 +23,7 @@ from safetensors.torch import save
 
 from .backbones import Backbone, Tower
 from .cards import Input
+from .data import Photos
 from .encode import PART, Speed, encode_part
 from .errors import DataError
 from .files import HashCache, digest, write_atomic
@@ -120,7 +121,7 @@ class FeatureStore:
         data: str,
         backbone: Backbone,
         tower: Callable[[], Tower],
-        paths: Sequence[Path],
+        photos: Photos,
         kinds: Sequence[Input],
         label: str,
         device: str,
@@ -131,7 +132,7 @@ class FeatureStore:
         Args:
             data: fingerprint of the examples.
             tower: loads the backbone's tower, called only if something must be built.
-            paths: the photos, in the order of the examples.
+            photos: those of the examples, in their order.
             kinds: which of `embeddings` and `penultimate`.
             label: shown by `spurbench features list`.
             progress: told (photos done, photos in all).
@@ -155,7 +156,7 @@ class FeatureStore:
                 # Another process may have built them while this one waited.
                 missing = [kind for kind in missing if self.read(keys[kind][0]) is None]
                 if missing:
-                    speed = self._build(keys, missing, tower(), paths, label, device, progress)
+                    speed = self._build(keys, missing, tower(), photos, label, device, progress)
             found = {kind: self.read(key) for kind, (key, _) in keys.items()}
         features = {kind: tensor for kind, tensor in found.items() if tensor is not None}
         if len(features) != len(found):
@@ -170,7 +171,7 @@ class FeatureStore:
         keys: Mapping[Input, tuple[str, dict[str, Any]]],
         kinds: Sequence[Input],
         tower: Tower,
-        paths: Sequence[Path],
+        photos: Photos,
         label: str,
         device: str,
         progress: Progress,
@@ -178,15 +179,15 @@ class FeatureStore:
         speed = Speed()
         broken: list[str] = []
         whole: dict[Input, list[torch.Tensor]] = {kind: [] for kind in kinds}
-        for start in range(0, len(paths), PART):
-            part = paths[start : start + PART]
+        for start in range(0, len(photos), PART):
+            part = range(len(photos))[start : start + PART]
             # A part's name says which photos are in it: parts of another size are never taken for these.
             files = {kind: self._parts(keys[kind][0]) / f"{start:09d}-{len(part)}.safetensors" for kind in kinds}
             found = {kind: _tensor_in(file) for kind, file in files.items()}
             if broken or any(tensor is None for tensor in found.values()):
-                tell = partial(_tell, progress, start, len(paths))
+                tell = partial(_tell, progress, start, len(photos))
                 # Once a photo is broken nothing will be kept: the rest is only looked through for more of them.
-                encoded, bad = encode_part(tower, part, () if broken else kinds, device, speed, tell)
+                encoded, bad = encode_part(tower, photos, part, () if broken else kinds, device, speed, tell)
                 broken += bad
                 for kind, file in files.items() if not broken else ():
                     write_atomic(file, save({TENSOR: encoded[kind]}))
@@ -194,16 +195,16 @@ class FeatureStore:
                     found[kind] = _tensor_in(file)
             for kind, tensor in found.items():
                 whole[kind] += [] if tensor is None else [tensor]
-            progress(start + len(part), len(paths))
+            progress(start + len(part), len(photos))
         for kind in kinds:
             key, parts = keys[kind]
             if not broken:
-                if sum(map(len, whole[kind])) != len(paths):
+                if sum(map(len, whole[kind])) != len(photos):
                     raise self._unreadable()
                 self.write(key, parts, f"{label} · {kind}", torch.cat(whole[kind]), speed.images_per_second)
             shutil.rmtree(self._parts(key), ignore_errors=True)
         if broken:
-            raise _broken_photos(broken, len(paths))
+            raise _broken_photos(broken, len(photos))
         return speed
 
     def texts(self, backbone: Backbone, tower: Callable[[], Tower], texts: Sequence[str]) -> tuple[torch.Tensor, float]:
@@ -272,6 +273,6 @@ def _broken_photos(broken: Sequence[str], total: int) -> DataError:
     shown = "\n  ".join(broken[:20])
     more = f"\n  ... and {len(broken) - 20} more" if len(broken) > 20 else ""
     return DataError(
-        f"{len(broken)} of {total} photos cannot be read; mend or remove them (from the folder and, if there is one, "
-        f"from metadata.csv):\n  {shown}{more}"
+        f"{len(broken)} of {total} photos cannot be read; mend files or remove them (from the folder and, if there is "
+        f"one, from metadata.csv):\n  {shown}{more}"
     )

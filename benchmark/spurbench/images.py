@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from .errors import DataError
+from .files import HashCache, sha256_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class PhotoFiles:
+    """Photos in files, as a data set's `Photos`.
+
+    Attributes:
+        paths: the files, row by row.
+    """
+
+    paths: Sequence[Path]
+    at_once = 1
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def open(self, rows: Sequence[int]) -> list[Image.Image]:
+        """The rows' files by `open_rgb`. Raises DataError."""
+        return [open_rgb(self.paths[row]) for row in rows]
+
+    def fingerprint(self, ids: Sequence[str], hashes: HashCache) -> str:
+        """sha256 over the content of the files, wherever they lie."""
+        contents = hashes.files(dict(zip(ids, self.paths, strict=True)))
+        return sha256_of(contents[i].encode() for i in ids)
 
 
 def open_rgb(path: Path) -> Image.Image:

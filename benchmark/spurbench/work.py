@@ -58,7 +58,7 @@ def expected_work(plan: Plan, inputs: dict[str, tuple[str, ...]], cache: Path, d
 
 def _missing_features(row: Row, plan: Plan, inputs: Iterable[str], have: set[str]) -> set[str]:
     data = plan.data.get(row.dataset_spec)
-    if data is None or data.examples.paths is None or not row.todo() or not row.key:
+    if data is None or data.examples.photos is None or not row.todo() or not row.key:
         return set()
     kinds = [kind for kind in IMAGE_KINDS if kind in inputs]
     return {feature_key(data.fingerprint, row.key_parts["backbone"], kind)[0] for kind in kinds} - have

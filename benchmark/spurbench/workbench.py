@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
 
 from .backbones import Backbone, Setting, Tower, resolve
 from .cards import Input
-from .data import Ints
+from .data import Ints, Photos
+from .encode import preprocessed
 from .errors import DataError, SpurbenchError
 from .evaluation import Prepared, Text
 from .features import IMAGE_KINDS, FeatureStore
 from .files import digest
-from .images import open_rgb
 from .jobs import Job, Listener, Note, Stage
 from .keys import LoadedData, key_parts, load_data
 from .registry import Registries
@@ -61,7 +60,7 @@ class Workbench:
         return Prepared(
             card=self.data.card,
             examples=self.data.examples,
-            source=Features(self._features, self.data.examples.paths, None if own is not None else self.tower),
+            source=Features(self._features, self.data.examples.photos, None if own is not None else self.tower),
             text=text,
             fingerprints=(self.data.fingerprint, "own" if own is not None else self.backbone.fingerprint),
             device=torch.device(self.job.device),
@@ -99,13 +98,13 @@ class Workbench:
         return text_of(self.data.card, rules, self.store, self.backbone, self.tower)
 
     def _build(self, data: LoadedData, kinds: Sequence[Input], listen: Listener) -> None:
-        assert data.examples.paths is not None
+        assert data.examples.photos is not None
         label = f"{data.card.name} · {self.backbone.card.name}"
         found, speed = self.store.images(
             data.fingerprint,
             self.backbone,
             self.tower,
-            data.examples.paths,
+            data.examples.photos,
             kinds,
             label,
             self.job.device,
@@ -156,28 +155,34 @@ class Features:
     """What views read from: tensors without labels, and photos by row. Nothing here leads to the examples' columns."""
 
     tensors: Mapping[Input, torch.Tensor]
-    paths: Sequence[Path] | None
+    photos: Photos | None
     tower: LazyTower | None
 
     def features(self, kind: Input, rows: Ints) -> torch.Tensor:
         """A fresh float32 tensor of the rows' features."""
         return self.tensors[kind][torch.from_numpy(rows)].float()
 
-    def images(self, rows: Ints) -> Photos:
+    def images(self, rows: Ints) -> ViewedPhotos:
         """Preprocessed photos as a torch Dataset."""
-        if self.paths is None or self.tower is None:
+        if self.photos is None or self.tower is None:
             raise DataError("this data set has no photos")
-        return Photos([self.paths[int(row)] for row in rows], self.tower())
+        return ViewedPhotos(self.photos, rows.tolist(), self.tower())
 
 
-class Photos(torch.utils.data.Dataset[torch.Tensor]):
-    """Photos, opened and preprocessed when asked for; knows nothing of labels."""
+class ViewedPhotos(torch.utils.data.Dataset[torch.Tensor]):
+    """Some rows' photos, opened and preprocessed when asked for; knows nothing of labels."""
 
-    def __init__(self, paths: Sequence[Path], tower: Tower) -> None:
-        self._paths, self._preprocess = paths, tower.preprocess
+    def __init__(self, photos: Photos, rows: Sequence[int], tower: Tower) -> None:
+        self._photos, self._rows, self._preprocess = photos, rows, tower.preprocess
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return self._preprocess(open_rgb(self._paths[index]))
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[torch.Tensor]:
+        """What a DataLoader asks for: a whole batch, `at_once` rows at a time."""
+        rows, step = [self._rows[index] for index in indices], self._photos.at_once
+        parts = (rows[i : i + step] for i in range(0, len(rows), step))
+        return [image for part in parts for image in preprocessed(self._photos, part, self._preprocess)]

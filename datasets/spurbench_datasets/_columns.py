@@ -17,6 +17,7 @@ from spurbench.cards import SPLITS, DatasetCard
 from spurbench.data import Examples, Ints
 from spurbench.errors import DataError, UsageError
 from spurbench.files import inside
+from spurbench.images import PhotoFiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,7 @@ def text_column(table: pd.DataFrame, name: str) -> NDArray[Any]:
     return values
 
 
-def photos(root: Path, names: Sequence[str]) -> list[Path]:
+def photos(root: Path, names: Sequence[str]) -> PhotoFiles:
     """The files `names` below `root`. Raises DataError for names that lead out of it, or how many are missing."""
     try:
         paths = [inside(root, name) for name in names]
@@ -119,7 +120,7 @@ def photos(root: Path, names: Sequence[str]) -> list[Path]:
     if missing:
         shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise DataError(f"{len(missing)} of {len(names)} photos are missing: {shown}")
-    return paths
+    return PhotoFiles(paths)
 
 
 def check_counts(card: DatasetCard, examples: Examples) -> None:

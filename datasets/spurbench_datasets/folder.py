@@ -91,7 +91,7 @@ class Folder:
                 split=found.split,
                 n_classes=len(found.classes),
                 n_attributes=len(found.attributes),
-                paths=photos(self._folder, found.files),
+                photos=photos(self._folder, found.files),
             )
 
 

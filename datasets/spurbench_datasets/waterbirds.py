@@ -124,7 +124,7 @@ class Waterbirds:
             split=whole_numbers(text_column(table, "split"), "split"),
             n_classes=len(self.card.classes),
             n_attributes=len(self.card.attributes),
-            paths=photos(folder, ids),
+            photos=photos(folder, ids),
         )
         check_counts(self.card, examples)
         return examples

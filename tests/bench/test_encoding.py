@@ -12,6 +12,7 @@ from PIL import Image
 from spurbench.backbones import Setting
 from spurbench.backbones.open_clip import LocalDir
 from spurbench.encode import Speed, encode_part
+from spurbench.images import PhotoFiles
 
 pytestmark = pytest.mark.slow
 N = 512
@@ -29,7 +30,10 @@ def test_pipeline(benchmark: Any, shared_data: Path, photos: list[Path], tmp_pat
     tower = backbone.load("cpu")
     speed = Speed()
     benchmark.pedantic(
-        encode_part, args=(tower, photos, ["embeddings"], "cpu", speed, lambda done: None), rounds=2, warmup_rounds=1
+        encode_part,
+        args=(tower, PhotoFiles(photos), range(N), ["embeddings"], "cpu", speed, lambda done: None),
+        rounds=2,
+        warmup_rounds=1,
     )
     benchmark.extra_info["pipeline"] = str(speed)
 

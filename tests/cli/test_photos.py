@@ -1,4 +1,4 @@
-"""Photos end to end: a folder of one's own under a small backbone, broken files, features listed and verified."""
+"""Photos end to end: a folder of one's own, photos made by a plugin, broken ones, features listed and verified."""
 
 from __future__ import annotations
 
@@ -42,6 +42,74 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+PLUGIN = """
+import numpy as np
+import torch
+from PIL import Image
+from spurbench.backbones import Tower
+from spurbench.cards import BackboneCard, DatasetCard
+from spurbench.data import Examples
+from spurbench.errors import DataError
+from spurbench.files import digest
+
+
+class Pixels:
+    card = BackboneCard("pixels", "4 x 4 pixels", "none", has_text=False)
+    fingerprint = "4 x 4"
+
+    def load(self, device):
+        return Tower(self.preprocess, lambda images: images.flatten(1), lambda x: x, None, 1.0)
+
+    def preprocess(self, image):
+        return torch.from_numpy(np.asarray(image.resize((4, 4)), np.float32).transpose(2, 0, 1) / 255)
+
+
+class Drawn:
+    at_once = 4
+
+    def __init__(self, colours, broken):
+        self.colours, self.broken = colours, broken
+
+    def __len__(self):
+        return len(self.colours)
+
+    def open(self, rows):
+        for row in rows:
+            if row in self.broken:
+                raise DataError(f"square {row} cannot be drawn")
+        return [Image.new("RGB", (8, 8), tuple(self.colours[row])) for row in rows]
+
+    def fingerprint(self, ids, hashes):
+        return digest([self.colours.tolist(), self.broken])
+
+
+class Squares:
+    card = DatasetCard("squares", "Squares", ("dark", "light"), ("cold", "warm"), "none")
+    broken = []
+
+    def prepare(self, root, *, download): ...
+
+    def load(self, root):
+        row = np.arange(120)
+        y, a, split = row % 2, row // 2 % 2, row // 4 % 3
+        colours = np.stack([120 * y + 80 * a, 120 * y, 120 * y + 80 * (1 - a)], axis=1) + row[:, None] % 7
+        return Examples([str(i) for i in row], y, a, split, 2, 2, photos=Drawn(colours, self.broken))
+
+
+class Shattered(Squares):
+    card = DatasetCard("shattered", "Shattered squares", ("dark", "light"), ("cold", "warm"), "none")
+    broken = [5, 6]
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    """A backbone that loads in no time, and two data sets that draw their photos, one of them not all."""
+    path = tmp_path / "drawn.py"
+    path.write_text(PLUGIN)
+    return path
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Grey or coloured animals on dark or light ground, as `split/class/attribute/*.jpg`."""
@@ -62,24 +130,38 @@ def photos(tmp_path: Path) -> Path:
 def test_ones_own_photos_are_encoded_once_and_every_method_runs(
     spurbench: Spurbench, photos: Path, backbone: Path
 ) -> None:
-    command = ("run", "--datasets", f"folder:{photos}", "--backbones", f"local-dir:{backbone}", "--rules", "quick")
-    first = spurbench(*command, "--methods", "zero_shot,erm,subg")
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert "86 photos at" in first.stdout
-    assert "of the time in the image tower" in first.stdout
-    second = spurbench(*command, "--methods", "dfr_train", "--prompts", "photo")
-    assert "images/s" not in second.stdout, "features are read, not built again"
+    grid = ("--datasets", f"folder:{photos}", "--backbones", f"local-dir:{backbone}")
+    run = spurbench("run", *grid, "--rules", "quick", "--methods", "zero_shot,erm,subg", "--prompts", "photo")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.count("86 photos at") == 1
+    assert "of the time in the image tower" in run.stdout
+    assert "cached already" in spurbench("features", "build", *grid).stdout
     listed = spurbench("features", "list").stdout
     assert "86x16" in listed
     assert "text" in listed
 
 
-def test_damaged_features_are_found_and_built_again(
-    spurbench: Spurbench, photos: Path, backbone: Path, tmp_path: Path
+def test_photos_that_a_plugin_makes_are_like_photos_in_files(
+    spurbench: Spurbench, plugin: Path, tmp_path: Path
 ) -> None:
-    command = ("features", "build", "--datasets", f"folder:{photos}", "--backbones", f"local-dir:{backbone}")
-    assert "86 photos at" in spurbench(*command, "--kinds", "embeddings,penultimate").stdout
-    assert "cached already" in spurbench(*command).stdout
+    grid = ("--datasets", "squares,shattered", "--backbones", "pixels", "--plugin", plugin)
+    run = spurbench("run", *grid, "--methods", "erm", "--rules", "quick")
+    assert run.returncode == 1
+    assert "120 photos at" in run.stdout
+    assert "2 of 120 photos cannot be read" in run.stdout
+    assert "\n  square 5 cannot be drawn\n  square 6 cannot be drawn\n" in run.stdout
+    seeds = json.loads((tmp_path / "results/quick/squares/pixels/erm.json").read_text())["seeds"]
+    assert {seed["status"] for seed in seeds} == {"ok"}
+
+
+def test_damaged_features_are_found_and_built_again(
+    spurbench: Spurbench, photos: Path, plugin: Path, tmp_path: Path
+) -> None:
+    command = (
+        "features", "build", "--datasets", f"folder:{photos}", "--backbones", "pixels", "--plugin", plugin,
+        "--kinds", "embeddings,penultimate",
+    )  # fmt: skip
+    assert "86 photos at" in spurbench(*command).stdout
     files = sorted((tmp_path / "cache/features").glob("*.safetensors"))
     assert len(files) == 2
     intact = files[0].read_bytes()
@@ -88,22 +170,21 @@ def test_damaged_features_are_found_and_built_again(
     assert verified.returncode == 1
     assert verified.stdout.count("DAMAGED") == 1
     assert verified.stdout.count("intact") == 1
-    spurbench(*command, "--kinds", "embeddings,penultimate")
+    spurbench(*command)
     assert files[0].read_bytes() == intact
-    assert spurbench("features", "verify").returncode == 0
     assert spurbench("features", "remove", "zz").returncode == 2
     assert spurbench("features", "remove").returncode == 2
     assert spurbench("features", "remove", "--all").stdout.count("removed") == 2
     assert not list((tmp_path / "cache/features").glob("*.safetensors"))
 
 
-def test_all_broken_photos_are_named_in_one_list(spurbench: Spurbench, photos: Path, backbone: Path) -> None:
+def test_all_broken_photos_are_named_in_one_list(spurbench: Spurbench, photos: Path, plugin: Path) -> None:
     good = (photos / "train/cat/lawn/0.jpg").read_bytes()
     (photos / "train/cat/lawn/1.jpg").write_bytes(b"")
     (photos / "test/dog/sofa/2.jpg").write_bytes(good[: len(good) // 2])
     (photos / "val/dog/lawn/3.jpg").write_text("a page that says 404")
     run = spurbench(
-        "run", "--datasets", f"folder:{photos}", "--backbones", f"local-dir:{backbone}", "--methods", "erm,subg"
+        "run", "--datasets", f"folder:{photos}", "--backbones", "pixels", "--plugin", plugin, "--methods", "erm,subg"
     )
     assert run.returncode == 1
     assert "3 of 86 photos cannot be read" in run.stdout
@@ -132,15 +213,15 @@ def test_a_plan_says_what_will_be_done_and_does_nothing(
 
 
 def test_a_photo_that_changes_makes_the_features_and_the_records_stale(
-    spurbench: Spurbench, photos: Path, backbone: Path
+    spurbench: Spurbench, photos: Path, plugin: Path
 ) -> None:
-    command = ("--datasets", f"folder:{photos}", "--backbones", f"local-dir:{backbone}", "--methods", "subg")
-    spurbench("run", *command)
+    grid = ("--datasets", f"folder:{photos}", "--backbones", "pixels", "--plugin", plugin)
+    spurbench("run", *grid, "--methods", "subg")
     Image.new("RGB", (40, 48), "red").save(photos / "test/cat/lawn/0.jpg")
-    plan = spurbench("plan", *command).stdout
+    plan = spurbench("plan", *grid, "--methods", "subg").stdout
     assert "3 stale" in plan
     assert "changed since: data" in plan
-    assert "86 photos at" in spurbench("run", *command).stdout
+    assert "86 photos at" in spurbench("features", "build", *grid).stdout
 
 
 def test_cards_are_listed(spurbench: Spurbench) -> None:

@@ -12,6 +12,7 @@ import pytest
 from spurbench.data import Examples
 from spurbench.errors import DataError, UsageError
 from spurbench.files import HashCache
+from spurbench.images import PhotoFiles
 from spurbench_datasets.folder import Folder
 
 LABELS = [(label, value) for label in ("land_bird", "water-bird") for value in ("land", "water")]
@@ -64,8 +65,8 @@ def test_folders_become_columns(tmp_path: Path) -> None:
     assert examples.y.tolist() == [0, 0, 0, 0, 1, 1, 1, 1] * 3
     assert examples.a.tolist() == [0, 0, 1, 1] * 6
     assert examples.split.tolist() == [0] * 8 + [1] * 8 + [2] * 8
-    assert examples.paths is not None
-    assert [str(path.relative_to(tmp_path / "birds")) for path in examples.paths] == expected
+    assert isinstance(examples.photos, PhotoFiles)
+    assert [str(path.relative_to(tmp_path / "birds")) for path in examples.photos.paths] == expected
     assert len(examples.fingerprint(card, HashCache(None))) == 64
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from spurbench.errors import DataError
+from spurbench.images import PhotoFiles
 from spurbench_datasets import waterbirds
 from spurbench_datasets.waterbirds import TARBALL_FOLDER, WILDS_FOLDER, Waterbirds
 
@@ -124,8 +125,8 @@ def test_both_layouts_are_read(tmp_path: Path, folder: str) -> None:
     assert examples.y.tolist() == [y for _, y, _, _ in ROWS]
     assert examples.split.tolist() == [split for _, _, split, _ in ROWS]
     assert examples.a.tolist() == [a for *_, a in ROWS]
-    assert examples.paths is not None
-    assert examples.paths[3] == tmp_path / folder / ROWS[3][0]
+    assert isinstance(examples.photos, PhotoFiles)
+    assert examples.photos.paths[3] == tmp_path / folder / ROWS[3][0]
 
 
 def test_the_card_is_the_published_one() -> None:

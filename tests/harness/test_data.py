@@ -21,6 +21,7 @@ from spurbench.errors import DataError, MethodError, SupervisionError
 from spurbench.evaluation import Prepared, evaluate
 from spurbench.executors.inline import InlineExecutor
 from spurbench.files import HashCache, digest
+from spurbench.images import PhotoFiles
 from spurbench.jobs import Event, Finished, Job
 from spurbench.keys import key_parts, load_data
 from spurbench.registry import load_registries
@@ -70,8 +71,8 @@ def nan_in(shape: tuple[int, int]) -> NDArray[np.float32]:
         ({"split": ints(0, 1, 2, 3)}, r"'split' must lie in 0\.\.2; row 3"),
         ({"ids": ["a", "b", "a", "b"]}, "'a' occurs more than once"),
         ({"features": None}, "either"),
-        ({"paths": [Path("x")] * 4}, "either"),
-        ({"features": None, "paths": [Path("x")] * 3}, "3 image paths for 4"),
+        ({"photos": PhotoFiles([Path("x")] * 4)}, "either"),
+        ({"features": None, "photos": PhotoFiles([Path("x")] * 3)}, "3 photos for 4"),
         ({"features": own(3)}, r"embeddings must be \(n, d\)"),
         ({"features": own(embeddings=np.zeros(4, np.float32))}, r"embeddings must be \(n, d\)"),
         (
@@ -125,7 +126,7 @@ def photos(folder: Path) -> Examples:
     paths = [folder / f"{name}.jpg" for name in "abcd"]
     for path in paths:
         path.write_bytes(path.stem.encode() * 10)
-    return examples(features=None, paths=paths)
+    return examples(features=None, photos=PhotoFiles(paths))
 
 
 def test_the_fingerprint_ignores_times_places_and_the_cache(tmp_path: Path) -> None:
@@ -151,7 +152,8 @@ def test_the_fingerprint_changes_with_any_one_thing(
 ) -> None:
     made, card = photos(tmp_path_factory.mktemp("photos")), CARD
     before = made.fingerprint(card, HashCache(None))
-    assert made.paths is not None
+    assert isinstance(made.photos, PhotoFiles)
+    paths = list(made.photos.paths)
     if what == "id":
         made = replace(made, ids=[*made.ids[:row], "new", *made.ids[row + 1 :]])
     elif what in ("y", "a", "split"):
@@ -159,13 +161,12 @@ def test_the_fingerprint_changes_with_any_one_thing(
         column[row] = (column[row] + 1) % {"y": K, "a": A, "split": 3}[what]
         made = replace(made, **{what: column})
     elif what == "photo":
-        content = bytearray(made.paths[row].read_bytes())
+        content = bytearray(paths[row].read_bytes())
         content[byte] ^= 1
-        made.paths[row].write_bytes(content)
+        paths[row].write_bytes(content)
     elif what == "swap":
-        paths = list(made.paths)
         paths[row], paths[row - 1] = paths[row - 1], paths[row]
-        made = replace(made, paths=paths)
+        made = replace(made, photos=PhotoFiles(paths))
     elif what == "class":
         card = replace(CARD, classes=("no", "yes!"))
     else:
@@ -243,7 +244,7 @@ def test_an_undeclared_input_says_what_to_write(kind: str) -> None:
         getattr(view(inputs=("text",)), kind)()
 
 
-@pytest.mark.parametrize("name", ["ids", "paths", "split", "rows", "examples", "__dict__"])
+@pytest.mark.parametrize("name", ["ids", "photos", "split", "rows", "examples", "__dict__"])
 def test_a_view_has_nothing_that_gives_labels_away(name: str) -> None:
     with pytest.raises(AttributeError):
         getattr(view(), name)

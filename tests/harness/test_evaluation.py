@@ -121,7 +121,7 @@ def test_undeclared_labels_are_not_in_the_objects_a_method_gets(make_prepared: M
     [
         (torch.zeros(3, 2), r"shape \(130, 2\)|shape \(100, 2\)"),
         (torch.zeros(100), "shape"),
-        (torch.zeros(100, 5), "shape"),
+        (torch.zeros(100, 5), r"logits must have shape \(\d+, 2\) \(examples, classes\), not \(100, 5\)"),
         (np.zeros((100, 2)), "torch.Tensor"),
         (None, "torch.Tensor"),
     ],

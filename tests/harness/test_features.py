@@ -20,11 +20,13 @@ from safetensors.torch import save_file
 
 from spurbench.backbones import Tower
 from spurbench.cards import BackboneCard, DatasetCard
-from spurbench.data import Examples
+from spurbench.data import Examples, Photos
 from spurbench.encode import Speed, encode_part
 from spurbench.errors import DataError
 from spurbench.features import FeatureStore, feature_key
-from spurbench.files import HashCache
+from spurbench.files import HashCache, digest
+from spurbench.images import PhotoFiles
+from spurbench.workbench import Features
 
 KINDS = ("embeddings", "penultimate")
 MATRIX = torch.arange(12.0).reshape(4, 3).sin()
@@ -71,6 +73,27 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
+class Squares:
+    """Squares of one colour each, made when asked for; `asked` holds the rows of every call."""
+
+    def __init__(self, n: int = 75, seed: int = 0, at_once: int = 4, broken: Sequence[int] = ()) -> None:
+        self.colours = np.random.default_rng(seed).integers(0, 256, (n, 3), dtype=np.uint8)
+        self.at_once, self.broken, self.asked = at_once, broken, []
+
+    def __len__(self) -> int:
+        return len(self.colours)
+
+    def open(self, rows: Sequence[int]) -> list[Image.Image]:
+        self.asked.append(list(rows))
+        for row in rows:
+            if row in self.broken:
+                raise DataError(f"square {row} cannot be made")
+        return [Image.fromarray(np.tile(self.colours[row], (4, 4, 1))) for row in rows]
+
+    def fingerprint(self, ids: Sequence[str], hashes: HashCache) -> str:
+        return digest(self.colours.tolist())
+
+
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spurbench.features.PART", 16)
@@ -79,13 +102,14 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def build(
     store: FeatureStore,
-    paths: Sequence[Path],
+    photos: Photos | list[Path],
     loader: Any = None,
     kinds: Sequence[Any] = KINDS,
     progress: Any = lambda done, total: None,
     data: str = "data",
 ) -> tuple[dict[Any, torch.Tensor], Speed | None]:
-    return store.images(data, Fake(), loader or Loader(), paths, kinds, "label", "cpu", progress)
+    made = PhotoFiles(photos) if isinstance(photos, list) else photos
+    return store.images(data, Fake(), loader or Loader(), made, kinds, "label", "cpu", progress)
 
 
 def truth(paths: Sequence[Path]) -> dict[str, torch.Tensor]:
@@ -122,7 +146,7 @@ def test_fields_are_not_interchangeable(order: list[str]) -> None:
 
 def test_a_loop_over_photos_gives_the_same(photos: list[Path]) -> None:
     speed, heard = Speed(), []
-    found, broken = encode_part(Loader()(), photos, KINDS, "cpu", speed, heard.append)
+    found, broken = encode_part(Loader()(), PhotoFiles(photos), range(75), KINDS, "cpu", speed, heard.append)
     assert broken == []
     same(found, truth(photos))
     assert [tensor.dtype for tensor in found.values()] == [torch.float32] * 2
@@ -135,8 +159,9 @@ def test_a_loop_over_photos_gives_the_same(photos: list[Path]) -> None:
 
 
 def test_only_the_kinds_asked_for_are_kept(photos: list[Path]) -> None:
-    found, _ = encode_part(Loader()(), photos[:5], ("penultimate",), "cpu", Speed(), lambda done: None)
+    found, _ = encode_part(Loader()(), PhotoFiles(photos), [7, 3], ("penultimate",), "cpu", Speed(), lambda done: None)
     assert set(found) == {"penultimate"}
+    same(found, {"penultimate": truth(photos)["penultimate"][[7, 3]]})
 
 
 def test_what_is_built_is_read_again(photos: list[Path], tmp_path: Path, small_parts: None) -> None:
@@ -251,7 +276,7 @@ def test_parts_of_another_size_or_broken_are_not_used(
     same(build(store, photos)[0], truth(photos))
 
 
-def race(folder: Path, paths: Sequence[Path], kinds: Sequence[str], log: Path, barrier: Any) -> None:
+def race(folder: Path, paths: list[Path], kinds: Sequence[str], log: Path, barrier: Any) -> None:
     class Slow(Loader):
         def trunk(self, images: torch.Tensor) -> torch.Tensor:
             time.sleep(0.1)
@@ -314,26 +339,80 @@ def test_many_broken_photos_are_counted(tmp_path: Path) -> None:
     assert "20.jpg" not in str(caught.value)
 
 
-def test_the_same_photos_in_another_order_have_another_key(photos: list[Path]) -> None:
-    def examples(order: Sequence[int]) -> Examples:
-        chosen = np.array(order)
-        values = np.arange(8) % 2
-        return Examples(
-            ids=tuple(str(number) for number in order),
-            y=values[chosen],
-            a=values[chosen],
-            split=(np.arange(8) % 3)[chosen],
-            n_classes=2,
-            n_attributes=2,
-            paths=tuple(photos[number] for number in order),
-        )
+@pytest.mark.parametrize("at_once", [1, 3, 4, 100])
+def test_photos_made_when_asked_for_give_the_features_of_the_same_in_files(
+    tmp_path: Path, small_parts: None, at_once: int
+) -> None:
+    squares = Squares(at_once=at_once)
+    paths = [tmp_path / f"{row:02d}.png" for row in range(len(squares))]
+    for path, image in zip(paths, squares.open(range(len(squares))), strict=True):
+        image.save(path)
+    squares.asked.clear()
+    made, _ = build(FeatureStore(tmp_path / "made"), squares)
+    from_files, _ = build(FeatureStore(tmp_path / "files"), paths)
+    assert all(torch.equal(made[kind], from_files[kind]) for kind in KINDS)
+    assert files(tmp_path / "made") == files(tmp_path / "files")
+    assert max(map(len, squares.asked)) == min(at_once, 8), "never more than a batch"
+    assert sorted(row for rows in squares.asked for row in rows) == list(range(75))
 
+
+def test_all_photos_that_cannot_be_made_are_named_one_by_one(tmp_path: Path, small_parts: None) -> None:
+    squares = Squares(broken=(5, 6, 70))
+    with pytest.raises(DataError, match="3 of 75 photos cannot be read") as caught:
+        build(FeatureStore(tmp_path), squares)
+    for row in range(75):
+        assert (f"square {row} cannot be made" in str(caught.value)) == (row in squares.broken)
+    assert files(tmp_path) == {}
+
+
+def test_photos_that_lose_an_image_are_named(tmp_path: Path) -> None:
+    class Losing(Squares):
+        def open(self, rows: Sequence[int]) -> list[Image.Image]:
+            return super().open(rows)[1:]
+
+    with pytest.raises(DataError, match=r"Losing\.open gave 0 images for 1 rows"):
+        build(FeatureStore(tmp_path), Losing())
+
+
+def test_a_view_opens_its_photos_batch_by_batch() -> None:
+    squares, rows, tower = Squares(), np.array([9, 3, 74, 0, 1, 2]), Loader()()
+    seen = Features({}, squares, lambda: tower).images(rows)
+    one_by_one = torch.stack([tower.preprocess(squares.open([row])[0]) for row in rows.tolist()])
+    squares.asked.clear()
+    assert torch.equal(torch.cat(list(torch.utils.data.DataLoader(seen, batch_size=5))), one_by_one)
+    assert squares.asked == [[9, 3, 74, 0], [1], [2]]
+    assert torch.equal(torch.stack(list(seen)), one_by_one)
+    assert len(seen) == 6
+
+
+def key_of(photos: Photos, order: Sequence[int] = range(8)) -> str:
+    """The key of features of eight examples, in an order."""
+    chosen = np.array(order)
+    values = np.arange(8) % 2
+    examples = Examples(
+        ids=tuple(str(number) for number in order),
+        y=values[chosen],
+        a=values[chosen],
+        split=(np.arange(8) % 3)[chosen],
+        n_classes=2,
+        n_attributes=2,
+        photos=photos,
+    )
     card = DatasetCard("d", "D", ("x", "y"), ("v", "w"), "none")
+    return feature_key(examples.fingerprint(card, HashCache(None)), "weights", "embeddings")[0]
+
+
+def test_the_same_photos_in_another_order_have_another_key(photos: list[Path]) -> None:
     keys = [
-        feature_key(examples(order).fingerprint(card, HashCache(None)), "weights", "embeddings")[0]
+        key_of(PhotoFiles([photos[number] for number in order]), order)
         for order in (range(8), range(8), [1, 0, *range(2, 8)])
     ]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_what_decides_photos_that_are_made_enters_the_key() -> None:
+    one, in_other_batches, other = map(key_of, (Squares(8), Squares(8, at_once=2), Squares(8, seed=1)))
+    assert one == in_other_batches != other
 
 
 def test_texts_are_cached_with_their_scale(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ PINNED = (
     1,
     {
         "backbones/towers.py": "813746cef9258b2b",
-        "encode.py": "ece70b0485c6868c",
-        "images.py": "3679379dfb218f19",
+        "encode.py": "8ffdf5c087b10869",
+        "images.py": "27a34744099ba62f",
     },
 )
 
