@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -34,18 +36,30 @@ class LoadedData:
 
 def load_data(registries: Registries, spec: str, root: Path, hashes: HashCache, *, download: bool) -> LoadedData:
     """Prepare, read and fingerprint a data set. Raises DataError."""
+    dataset, examples = read_data(registries, spec, root, download=download)
+    with _reading(spec, root):
+        return LoadedData(dataset, examples, examples.fingerprint(dataset.card, hashes))
+
+
+def read_data(registries: Registries, spec: str, root: Path, *, download: bool) -> tuple[Dataset, Examples]:
+    """Prepare and read a data set, for those who need no hash over every photo of it. Raises DataError."""
     dataset: Dataset = registries.datasets.get(spec)
-    try:
+    with _reading(spec, root):
         dataset.prepare(root, download=download)
-        examples = dataset.load(root)
-        fingerprint = examples.fingerprint(dataset.card, hashes)
+        return dataset, dataset.load(root)
+
+
+@contextmanager
+def _reading(spec: str, root: Path) -> Iterator[None]:
+    """Whatever goes wrong inside is the data's: a DataError that names the data set, unless it says enough itself."""
+    try:
+        yield
     except SpurbenchError:
         raise
     except OSError as error:
         raise DataError(f"data set '{spec}': {error.filename or root} cannot be read: {error.strerror}") from error
     except Exception as error:
         raise DataError(f"data set '{spec}' cannot be read: {type(error).__name__}: {error}") from error
-    return LoadedData(dataset, examples, fingerprint)
 
 
 def needs_backbone(registries: Registries, spec: str) -> bool:

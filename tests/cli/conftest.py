@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 Spurbench = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -97,3 +98,18 @@ def nearest_mean(tmp_path: Path) -> Path:
     path = tmp_path / "my.py"
     path.write_text(NEAREST_MEAN)
     return path
+
+
+@pytest.fixture
+def few_photos(tmp_path: Path) -> Path:
+    """Photos for each of four groups, 4 in train, 1 in val and 3 in test, as `split/class/attribute/*.png`."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "few photos"
+    for split, count in {"train": 4, "val": 1, "test": 3}.items():
+        for label in ("cat", "dog"):
+            for value in ("lawn", "sofa"):
+                place = folder / split / label / value
+                place.mkdir(parents=True)
+                for i in range(count):
+                    Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(place / f"{i}.png")
+    return folder

@@ -29,7 +29,7 @@ def test_the_method_of_the_readme_runs_and_is_ranked(spurbench: Spurbench, tmp_p
     assert re.search(r"1 │ nearest_mean", run.stdout)
 
 
-def test_every_spurbench_command_of_the_readme_is_accepted(spurbench: Spurbench) -> None:
+def test_every_spurbench_command_of_the_readme_is_accepted(spurbench: Spurbench, few_photos: Path) -> None:
     lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
     commands = [line.rpartition("&& ")[2] for line in lines if "spurbench " in line.rpartition("&& ")[2]]
     assert len(commands) >= 4
@@ -37,6 +37,8 @@ def test_every_spurbench_command_of_the_readme_is_accepted(spurbench: Spurbench)
         words = shlex.split(command)[1:]
         if words[0] == "run":
             words = ["plan", *words[1:]]
+        if words[0] == "show":
+            words = ["show", f"folder:{few_photos}", *words[2:]]
         assert spurbench(*words).returncode == 0, command
 
 

@@ -11,7 +11,7 @@ ORDER = [
     "errors", "files", "cards", "registry", "data", "seeds", "space", "metrics", "stats", "rules", "record",
     "provenance", "images", "backbones", "encode", "features", "method", "heads", "evaluation", "texts", "keys", "plan",
     "jobs", "workbench", "executors", "execute", "work", "session", "building", "board", "render", "leaderboard",
-    "listing", "progress", "cli",
+    "listing", "contact_sheet", "progress", "cli",
 ]  # fmt: skip
 ROOT = Path(spurbench.__file__).parent
 
