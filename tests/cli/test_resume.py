@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from conftest import Spurbench
-
 KILLS = 20
+CELLS = 39
 
 
 def without_times(root: Path) -> dict[str, Any]:
@@ -32,38 +32,65 @@ def without_times(root: Path) -> dict[str, Any]:
     return found
 
 
+def finished_cells(process: subprocess.Popen[str]) -> Iterator[str]:
+    """The lines in which a run tells of a finished cell, as they come."""
+    assert process.stdout is not None
+    return (line for line in process.stdout if "done in" in line)
+
+
 @pytest.mark.slow
 def test_records_after_twenty_kills_are_those_of_an_undisturbed_run(
-    spurbench: Spurbench, features: Path, environment: dict[str, str], tmp_path: Path
+    features: Path, features_without_text: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    arguments = ["run", "--datasets", f"embeddings:{features},gaussians", "--methods", "all", "--rules", "quick"]
-    started = time.monotonic()
-    whole = spurbench(*arguments, "--results", "whole/results")
-    length = time.monotonic() - started
-    assert whole.returncode == 0
-    command = [str(Path(sys.executable).with_name("spurbench")), *arguments, "--results", "killed/results"]
-    generator = random.Random(20)
-    # Starting up takes most of a short run; half of the moments are drawn from its working part.
-    moments = [generator.uniform(0.1, length) for _ in range(KILLS // 2)]
-    moments += [generator.uniform(0.5 * length, length) for _ in range(KILLS - len(moments))]
-    interrupted = 0
-    for moment in moments:
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    datasets = f"embeddings:{features},embeddings:{features_without_text}"
+    command = [Path(sys.executable).with_name("spurbench"), "run", "--datasets", datasets, "--methods", "all"]
+
+    def start(results: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command, "--rules", "quick", "--results", results],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
-        try:
-            process.wait(moment)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            interrupted += 1
-    assert interrupted > 0
-    last = spurbench(*arguments, "--results", "killed/results")
+
+    started = time.monotonic()
+    with start("whole/results") as whole:
+        cells = finished_cells(whole)
+        next(cells)
+        first_cell = time.monotonic() - started
+        assert 1 + len(list(cells)) == CELLS
+    assert whole.returncode == 0
+    generator = random.Random(20)
+    interrupted = 0
+    while interrupted < KILLS:
+        with start("killed/results") as process:
+            # Starting up takes most of a run, so every fourth kill waits until cells are being finished.
+            if interrupted % 4:
+                moment = generator.uniform(0.1, 0.7 * first_cell)
+            else:
+                list(islice(finished_cells(process), generator.randint(1, 4)))
+                moment = generator.uniform(0.0, 0.2)
+            try:
+                process.wait(moment)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                interrupted += 1
+                continue
+        assert process.returncode == 0
+        # Nothing was left to interrupt: from the beginning again.
+        shutil.rmtree(tmp_path / "killed")
+    with start("killed/results") as last:
+        assert len(list(finished_cells(last))) < CELLS, "what was finished before is kept"
     assert last.returncode == 0
     assert without_times(tmp_path / "killed") == without_times(tmp_path / "whole")
     assert (tmp_path / "killed/leaderboard.md").read_text() == (tmp_path / "whole/leaderboard.md").read_text()
-    leftovers = [path.name for path in (tmp_path / "killed").rglob("*.part")]
-    assert not leftovers, "a killed write leaves no visible file"
+    assert visible(tmp_path / "killed") == visible(tmp_path / "whole"), "a killed write leaves no visible file"
+
+
+def visible(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.name.startswith("."))
 
 
 @pytest.fixture
