@@ -80,6 +80,28 @@ class BackboneFamily(Protocol):
         """The backbone. Raises UnknownNameError, or WeightsError where its weights are not here and not fetched."""
 
 
+class Pretrainable(Protocol):
+    """A registered backbone or family whose weights can be made from nothing on a small machine."""
+
+    card: BackboneCard
+    tolerance: float
+    """How far the accuracies of weights made again may be from those of the shipped ones."""
+
+    def pretrain(self, folder: Path, control: bool, progress: Callable[[int, int, float], None]) -> None:
+        """Make the weights in `folder`, going on where an interrupted call stopped.
+
+        Args:
+            control: make those of the counterpart that the shortcut was kept from.
+            progress: told (photos seen, photos to see in all, loss).
+        """
+
+    def judge(self, folder: Path | None) -> dict[str, float]:
+        """Named accuracies of the weights in `folder`; of the shipped ones for None."""
+
+    def describe(self, folder: Path, accuracies: dict[str, dict[str, float]]) -> None:
+        """Write the model card beside the weights; `accuracies` maps the name of each set of weights to its own."""
+
+
 def resolve(registry: Any, name: str, setting: Setting) -> Backbone:
     """The backbone that a name on the command line stands for.
 
