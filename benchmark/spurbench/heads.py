@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 L2_GRID = Choice(1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 10.0)
 """C of the linear probes: four decades, scikit-learn's default first; the papers sweep and name no single value."""
 NEWTON_LIMIT = 1200
-"""Features up to which a Newton step (n d^2 operations, a d x d Hessian) beats hundreds of L-BFGS steps."""
+"""Features up to which a Newton step (n d^2 operations, a d x d Hessian) beats many steps of conjugate gradients."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def fit_logistic(
     L2: R = ||w||^2 / 2, intercept free; for two classes w is the difference of the two rows, for more the softmax
     loss over all rows. The optimum is found to a gradient of 1e-8 of the mean loss: at scikit-learn's default of 1e-4
     weak penalties are cut short, which is a regularisation of its own and decides between values of c. Newton's
-    method where its Hessian is small, else L-BFGS; the optimum is the same.
+    method, with its Hessian factorised where that is small, else by conjugate gradients; the optimum is the same.
     L1: liblinear at its own tolerance, one against the rest for more than two classes: the solver of DFR's published
     recipe, which penalises the intercept like a weight.
 
@@ -120,7 +120,7 @@ def fit_logistic(
         arguments |= {"solver": "liblinear", "random_state": seed % 2**32, **_l1_argument()}
     else:
         small = n_classes == 2 and x.shape[1] <= NEWTON_LIMIT
-        arguments |= {"solver": "newton-cholesky" if small else "lbfgs", "tol": 1e-8}
+        arguments |= {"solver": "newton-cholesky" if small else "newton-cg", "tol": 1e-8}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if penalty == "l1" and n_classes > 2:

@@ -60,7 +60,7 @@ def list_datasets(registries: Registries, data_root: Path) -> list[Row]:
     for name in registries.datasets.names():
         try:
             thing = registries.datasets.thing(name)
-            if getattr(thing, "usage", None) is not None:
+            if registries.datasets.needs_argument(name):
                 title = _first_line(thing)
                 rows.append(
                     {"name": thing.usage, "title": title, "here": "yours", "origin": registries.datasets.origin(name)}
@@ -74,6 +74,7 @@ def list_datasets(registries: Registries, data_root: Path) -> list[Row]:
         rows.append(
             {
                 "name": name,
+                "usage": getattr(thing, "usage", name),
                 "title": card.title,
                 "classes": ", ".join(card.classes),
                 "attributes": ", ".join(card.attributes),

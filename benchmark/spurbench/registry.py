@@ -13,7 +13,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,8 @@ class Registry(Generic[T]):
     """Things of one kind by name.
 
     A registered thing is an object with a `card`, or a class that is called without arguments to make one. A class
-    with a `usage` attribute such as `"folder:DIR"` takes what stands behind the colon as its only argument.
+    with a `usage` attribute such as `"folder:DIR"` takes what stands behind the colon as its only argument; if that has
+    a default, the plain name stands for it.
 
     Args:
         kind: singular noun for messages, e.g. `method`.
@@ -107,7 +108,7 @@ class Registry(Generic[T]):
         _, argument = self._entry(name)
         thing: Any = self.thing(name)
         usage = getattr(thing, "usage", None)
-        if usage is not None and not argument:
+        if usage is not None and not argument and not _has_default(thing):
             raise UsageError(f"{self.kind} '{name}' needs an argument: {usage}")
         if usage is None and argument is not None:
             raise UnknownNameError(self.kind, name, self._entries)
@@ -115,7 +116,7 @@ class Registry(Generic[T]):
         if inspect.isclass(thing):
             try:
                 factory: Callable[..., Any] = thing
-                made = factory(argument) if usage is not None else factory()
+                made = factory(argument) if argument else factory()
             except SpurbenchError:
                 raise
             except Exception as error:
@@ -132,39 +133,44 @@ class Registry(Generic[T]):
         self,
         patterns: Sequence[str],
         *,
-        everything: Iterable[str] = (),
+        everything: Collection[str] = (),
         matchable: Callable[[], Iterable[str]] = tuple,
         any_name: bool = False,
     ) -> list[str]:
         """The names that a list of patterns stands for, in order, each once.
 
         `all` is every plain name; globs match plain names; `!pattern` takes away (alone, from all); anything else is a
-        name and must exist. Names that need an argument are never part of `all`.
+        name and must exist. Names that need an argument are never part of `all`. Only `all` and globs have everything
+        imported, to find out which names those are.
 
         Args:
             everything: names that `all` means besides the registered ones.
             matchable: further names for globs, asked for only if there is a glob.
             any_name: names that are not registered are kept, for somebody else to judge.
         """
-        plain = sorted({*(name for name in self._entries if not self._needs_argument(name)), *everything})
+        known = {*self._entries, *everything}
+
+        def plain() -> list[str]:
+            return sorted(name for name in known if name in everything or not self.needs_argument(name))
+
         chosen: dict[str, None] = {}
         for pattern in [p for p in patterns if not p.startswith("!")] or ["all"]:
             if pattern == "all":
-                chosen.update(dict.fromkeys(plain))
+                chosen.update(dict.fromkeys(plain()))
             elif self._is_glob(pattern):
-                pool = dict.fromkeys([*plain, *matchable()])
+                pool = dict.fromkeys([*plain(), *matchable()])
                 matched = [name for name in pool if fnmatch.fnmatchcase(name, pattern)]
                 if not matched:
                     raise UnknownNameError(self.kind, pattern, pool)
                 chosen.update(dict.fromkeys(matched))
             else:
-                if pattern not in plain and not any_name:
+                if pattern not in known and not any_name:
                     self._entry(pattern)
                 chosen[pattern] = None
         for pattern in [p[1:] for p in patterns if p.startswith("!")]:
             gone = [name for name in chosen if fnmatch.fnmatchcase(name, pattern) or name == pattern]
-            if not gone and not self._is_glob(pattern) and pattern not in plain:
-                raise UnknownNameError(self.kind, pattern, plain)
+            if not gone and not self._is_glob(pattern) and pattern not in known:
+                raise UnknownNameError(self.kind, pattern, known)
             for name in gone:
                 del chosen[name]
         return list(chosen)
@@ -176,12 +182,18 @@ class Registry(Generic[T]):
             return False
         return any(mark in pattern for mark in "*?[")
 
-    def _needs_argument(self, name: str) -> bool:
+    def needs_argument(self, name: str) -> bool:
         """True for names written `name:ARGUMENT`. A thing that cannot be imported is kept: its cells say why."""
         try:
-            return getattr(self._entries[name].load(), "usage", None) is not None
+            thing = self._entries[name].load()
+            return getattr(thing, "usage", None) is not None and not _has_default(thing)
         except (Exception, SystemExit):
             return False
+
+
+def _has_default(thing: Any) -> bool:
+    """Whether a thing with a `usage` can be made without an argument."""
+    return all(p.default is not p.empty for p in inspect.signature(thing).parameters.values())
 
 
 def _card_of(thing: Any) -> Any:

@@ -13,7 +13,7 @@ from .files import default_cache, default_data_root
 from .keys import needs_backbone
 from .plan import Plan, Request, make_plan
 from .registry import Registries, load_registries
-from .rules import Rules, load_rules, load_suite
+from .rules import Rules, Suite, load_rules, load_suite
 
 DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_RESULTS = Path("results")
@@ -21,15 +21,21 @@ DEFAULT_RESULTS = Path("results")
 
 @dataclass(frozen=True)
 class Session:
-    """The options that `run`, `plan` and `features` share, checked when they are used."""
+    """The options that `run`, `plan` and `features` share.
+
+    Names are checked when they are used, the quickest first: a slip of the pen is told before torch is imported.
+
+    Raises:
+        UsageError: an unknown device or precision.
+    """
 
     methods: str | None = None
     backbones: str | None = None
     datasets: str | None = None
-    suite: str = "embedded"
+    suite: str | None = None
     seeds: int | None = None
     configs: int | None = None
-    rules_name: str = "v1"
+    rules_name: str | None = None
     prompts: str | None = None
     data_root: Path = field(default_factory=default_data_root)
     results: Path = DEFAULT_RESULTS
@@ -40,6 +46,14 @@ class Session:
     force: bool = False
     fetch: bool = False
 
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("--device", self.device, DEVICES),
+            ("--precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                raise UsageError(f"{option} must be one of {', '.join(known)}, not '{value}'")
+
     @cached_property
     def registries(self) -> Registries:
         """Everything installed, and the plugins."""
@@ -47,21 +61,27 @@ class Session:
 
     @cached_property
     def rules(self) -> Rules:
-        """The rules with this session's own budget and prompts."""
-        return load_rules(self.rules_name).variant(self.configs, self.prompts)
+        """The rules with this session's own budget and prompts.
+
+        A run that nothing was asked of is a first look: it gets the quick rules. Whoever names anything means it.
+        """
+        asked = (self.methods, self.backbones, self.datasets, self.suite)
+        default = "quick" if all(item is None for item in asked) else "v1"
+        return load_rules(self.rules_name or default).variant(self.configs, self.prompts)
+
+    @cached_property
+    def defaults(self) -> Suite:
+        """The suite, for what was not named."""
+        return load_suite(self.suite or "embedded")
 
     @property
     def setting(self) -> Setting:
         """What backbones are resolved with."""
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"--precision must be one of {', '.join(PRECISIONS)}, not '{self.precision}'")
         return Setting(self.cache, self.precision, self.fetch)
 
     @cached_property
     def torch_device(self) -> str:
         """`cpu` or `cuda`. Raises UsageError if CUDA was asked for and is not there."""
-        if self.device not in DEVICES:
-            raise UsageError(f"--device must be one of {', '.join(DEVICES)}, not '{self.device}'")
         if self.device == "cpu":
             return "cpu"
         import torch
@@ -73,17 +93,24 @@ class Session:
 
     def method_names(self) -> list[str]:
         """The methods asked for, or the suite's."""
-        return self.registries.methods.select(_patterns(self.methods, load_suite(self.suite).methods))
+        return self.registries.methods.select(_patterns(self.methods, self.defaults.methods))
 
     def dataset_names(self) -> list[str]:
         """The data sets asked for, or the suite's."""
-        return self.registries.datasets.select(_patterns(self.datasets, load_suite(self.suite).datasets))
+        return self.registries.datasets.select(_patterns(self.datasets, self.defaults.datasets))
 
     def backbone_names(self) -> list[str]:
-        """The backbones asked for, or the suite's. `all` is every CLIP that the papers study, and every plugin's."""
+        """The backbones asked for, or the suite's. `all` is every CLIP that the papers study, and every registered one.
+
+        A suite's backbones are meant for its own data sets: tiny towers for rendered worlds are no use on real photos.
+        """
         from .backbones.open_clip import STUDIED, Catalogue
 
-        wanted = _patterns(self.backbones, load_suite(self.suite).backbones)
+        own = all(
+            name.partition(":")[0] in self.defaults.datasets or not needs_backbone(self.registries, name)
+            for name in self.dataset_names()
+        )
+        wanted = _patterns(self.backbones, self.defaults.backbones if own else [])
         if not wanted:
             return []
         return self.registries.backbones.select(
@@ -91,7 +118,8 @@ class Session:
         )
 
     def plan(self) -> Plan:
-        """The cells. Raises UsageError if data sets need backbones and none was named."""
+        """The cells. Raises UsageError if data sets need backbones and none was named, or CUDA is not there."""
+        rules = self.rules
         datasets, backbones, methods = self.dataset_names(), self.backbone_names(), self.method_names()
         if not datasets or not methods:
             raise UsageError("nothing is left to run: the exclusions took every name away")
@@ -101,8 +129,10 @@ class Session:
                 f"data set '{needing[0]}' needs a backbone: --backbones RN50,ViT-B/16, --backbones all, "
                 "or --backbones local-dir:/path (`spurbench list backbones` shows what there is)"
             )
+        # Before anything is fetched.
+        _ = self.torch_device
         request = Request(
-            datasets, backbones, methods, self.rules, self.seeds, self.data_root, self.results, self.setting, self.force
+            datasets, backbones, methods, rules, self.seeds, self.data_root, self.results, self.setting, self.force
         )
         return make_plan(self.registries, request)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,12 +104,12 @@ def test_changed_code_makes_a_record_stale_and_a_limit_leaves_the_rest(
 def test_more_seeds_add_to_a_record_and_force_does_it_again(
     spurbench: Spurbench, features: Path, tmp_path: Path
 ) -> None:
-    command = ("run", "--datasets", f"embeddings:{features}", "--methods", "subg", "--configs", "2")
+    command = ("run", "--datasets", f"embeddings:{features}", "--methods", "group_dro", "--configs", "2")
     spurbench(*command, "--seeds", "1")
-    (path,) = tmp_path.glob("results/v1+configs=2/*/tiny/subg.json")
+    (path,) = tmp_path.glob("results/v1+configs=2/*/tiny/group_dro.json")
     first = json.loads(path.read_text())
     assert len(first["seeds"]) == 1
-    assert len(first["seeds"][0]["candidates"]) == 2
+    assert len({str(candidate["config"]) for candidate in first["seeds"][0]["candidates"]}) == 2
     more = spurbench(*command, "--seeds", "3")
     assert "1 cached" in more.stdout
     assert "2 done" in more.stdout
@@ -124,7 +127,7 @@ def test_more_seeds_add_to_a_record_and_force_does_it_again(
         (("--methods", "all,!emr"), "did you mean erm?"),
         (("--datasets", "watrebirds"), "did you mean waterbirds?"),
         (("--rules", "v2"), "unknown rules 'v2'"),
-        (("--suite", "water"), "did you mean waterbirds?"),
+        (("--suite", "embeded"), "did you mean embedded?"),
         (("--datasets", "waterbirds"), "needs a backbone"),
         (("--datasets", "embeddings"), "embeddings:FILE"),
         (("--datasets", "embeddings:absent.npz"), "absent.npz"),
@@ -144,6 +147,19 @@ def test_a_wrong_call_is_one_message_and_status_two(
     assert run.returncode == 2, run.stdout + run.stderr
     assert message in " ".join(run.stderr.replace("│", " ").split())
     assert not (tmp_path / "results").exists()
+
+
+def test_a_wrong_name_is_told_before_torch_is_imported(environment: dict[str, str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from spurbench.cli import main\n"
+        "for option in sys.argv[1:]:\n"
+        "    sys.argv = ['spurbench', 'run', *option.split()]\n"
+        "    try: main()\n"
+        "    except SystemExit as left: assert left.code == 2, option\n"
+        "    assert 'torch' not in sys.modules, option\n"
+    )
+    wrong = ("--methods drf_val", "--datasets watrebirds", "--rules v2", "--suite embeded", "--device tpu")
+    subprocess.run([sys.executable, "-c", code, *wrong], env=environment, cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 broken"])
@@ -198,10 +214,7 @@ def test_methods_that_need_what_is_not_there_are_left_out_with_the_reason(
 def test_live_progress_and_table_fit_eighty_columns(
     features: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    import os
     import pty
-    import subprocess
-    import sys
 
     parent, child = pty.openpty()
     command = [str(Path(sys.executable).with_name("spurbench")), "run", "--datasets", f"embeddings:{features}", *HEAD]

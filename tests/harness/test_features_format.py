@@ -13,7 +13,7 @@ PINNED = (
     1,
     {
         "backbones/towers.py": "813746cef9258b2b",
-        "encode.py": "8ffdf5c087b10869",
+        "encode.py": "d6cb454522354cf3",
         "images.py": "27a34744099ba62f",
     },
 )

@@ -86,6 +86,14 @@ def test_the_same_plugin_may_be_named_twice(tmp_path: Path) -> None:
     assert "spurtest_named_twice" in load_registries([path, path]).methods.names()
 
 
+def test_names_written_out_are_chosen_without_an_import() -> None:
+    made = registry("fine", "other")
+    made.add("heavy", "elsewhere", lambda: pytest.fail("it was imported"))
+    assert made.select(["fine", "heavy", "!other"]) == ["fine", "heavy"]
+    with pytest.raises(UnknownNameError, match="did you mean fine"):
+        made.select(["heavy", "fien"])
+
+
 def test_names_are_sorted_whatever_the_order_of_registration() -> None:
     assert registry("c", "a", "b").names() == ["a", "b", "c"]
 
@@ -126,6 +134,26 @@ def with_folder() -> Registry[Any]:
 
 def test_what_stands_behind_the_colon_is_the_argument() -> None:
     assert with_folder().get("folder:/data/a:b").argument == "/data/a:b"
+
+
+class Sticker:
+    """A data set with a parameter that has a default."""
+
+    usage = "sticker[:strength=0.9]"
+
+    def __init__(self, argument: str = "strength=0.9") -> None:
+        self.argument = argument
+
+
+def test_an_argument_with_a_default_may_be_left_out() -> None:
+    made = with_folder()
+    made.add("sticker", "here", lambda: Sticker)
+    assert made.get("sticker").argument == "strength=0.9"
+    assert made.get("sticker:strength=0.5").argument == "strength=0.5"
+    assert made.select(["all"]) == ["gaussians", "sticker", "waterbirds"]
+    assert made.select(["stick*"]) == ["sticker"]
+    assert made.needs_argument("folder")
+    assert not made.needs_argument("sticker")
 
 
 @pytest.mark.parametrize("name", ["folder", "folder:"])

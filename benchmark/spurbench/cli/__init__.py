@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from ..errors import SpurbenchError, plain
-from . import features, grid, show
+from . import features, grid, photos, pretrain, show
 
 app = typer.Typer(
     help="Benchmark and leaderboard for mitigating spurious correlations in CLIP models.",
-    epilog="Start with: spurbench run. It needs no download and takes less than a minute.",
+    epilog="Start with: spurbench run. It needs no download and takes a few minutes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -24,7 +24,9 @@ app = typer.Typer(
 app.command("run")(grid.run)
 app.command("plan")(grid.plan)
 app.command("list")(show.list_cards)
+app.command("show")(photos.show)
 app.command("leaderboard")(show.leaderboard)
+app.command("pretrain")(pretrain.pretrain)
 app.add_typer(features.app, name="features")
 
 

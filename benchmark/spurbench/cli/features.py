@@ -30,7 +30,7 @@ def build(
     kinds: Annotated[
         str, typer.Option(help="embeddings, penultimate, or both. Example: --kinds embeddings,penultimate.")
     ] = "embeddings",
-    suite: options.Suite = "embedded",
+    suite: options.Suite = None,
     data_root: options.DataRoot = None,
     cache: options.Cache = None,
     device: options.Device = "auto",

@@ -27,10 +27,10 @@ def run(
     methods: options.Methods = None,
     backbones: options.Backbones = None,
     datasets: options.Datasets = None,
-    suite: options.Suite = "embedded",
+    suite: options.Suite = None,
     seeds: options.Seeds = None,
     configs: options.Configs = None,
-    rules: options.RulesName = "v1",
+    rules: options.RulesName = None,
     prompts: options.Prompts = None,
     data_root: options.DataRoot = None,
     results: options.Results = RESULTS,
@@ -61,7 +61,6 @@ def run(
     )  # fmt: skip
     console, messages = Console(), Console(stderr=True)
     _show_log(messages)
-    device_in_use = session.torch_device
     with messages.status("looking at data, weights and records"):
         plan = session.plan().limited(limit)
     # Now, not after hours of computing, is the time to learn that nothing can be written there.
@@ -81,7 +80,7 @@ def run(
                     executor,
                     data_root=session.data_root,
                     cache=session.cache,
-                    device=device_in_use,
+                    device=session.torch_device,
                     precision=session.precision,
                     listen=display,
                 )
@@ -104,10 +103,10 @@ def plan(
     methods: options.Methods = None,
     backbones: options.Backbones = None,
     datasets: options.Datasets = None,
-    suite: options.Suite = "embedded",
+    suite: options.Suite = None,
     seeds: options.Seeds = None,
     configs: options.Configs = None,
-    rules: options.RulesName = "v1",
+    rules: options.RulesName = None,
     prompts: options.Prompts = None,
     data_root: options.DataRoot = None,
     results: options.Results = RESULTS,
@@ -163,10 +162,10 @@ def _session(
     methods: str | None,
     backbones: str | None,
     datasets: str | None,
-    suite: str,
+    suite: str | None,
     seeds: int | None,
     configs: int | None,
-    rules: str,
+    rules: str | None,
     prompts: str | None,
     data_root: Path | None,
     results: Path,

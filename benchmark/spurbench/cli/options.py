@@ -83,12 +83,13 @@ Datasets = Annotated[
     ),
 ]
 Suite = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="A named list of data sets, backbones and methods, for what is not given: embedded, waterbirds. "
-        "Example: --suite waterbirds.",
+        help="A named list of data sets, backbones and methods, for what is not given: embedded, paper. "
+        "Example: --suite paper.",
         autocompletion=complete_suites,
         rich_help_panel=GRID,
+        show_default="embedded",
     ),
 ]
 Seeds = Annotated[
@@ -110,12 +111,13 @@ Configs = Annotated[
     ),
 ]
 RulesName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--rules",
         help="Version of the evaluation rules: v1, or quick for a smaller budget. Example: --rules quick.",
         autocompletion=complete_rules,
         rich_help_panel=GRID,
+        show_default="v1; quick if nothing is named",
     ),
 ]
 Prompts = Annotated[

@@ -39,10 +39,10 @@ class By(str, Enum):
 
 COLUMNS = {
     "methods": ("name", "title", "supervision", "inputs", "trains", "paper"),
-    "datasets": ("name", "title", "classes", "attributes", "licence", "here"),
+    "datasets": ("name", "usage", "title", "classes", "attributes", "licence", "here"),
     "backbones": ("name", "title", "licence", "here"),
 }
-WIDE, WIDE_ONLY = 120, {"classes", "attributes"}
+WIDE, WIDE_ONLY = 120, {"usage", "classes", "attributes"}
 """Terminals narrower than this do without some columns, and without titles of methods, whose names say as much."""
 
 
