@@ -23,7 +23,7 @@ def call(*command: str) -> None:
 def thousand_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with 1,000 records of 3 seeds: 10 data sets x 10 backbones x 10 methods."""
     results = tmp_path_factory.mktemp("thousand") / "results"
-    record = read_record(REPOSITORY / "results/v1/gaussians/planted/erm.json")
+    record = read_record(REPOSITORY / "results/v1/menagerie-birds/menagerie-rn/erm.json")
     assert isinstance(record, Record)
     for i in range(1000):
         names = {"dataset": f"data{i // 100}", "backbone": f"backbone{i // 10 % 10}", "method": f"method{i % 10}"}

@@ -60,4 +60,4 @@ def test_weights_that_differ_are_told_and_exit_with_one(plugin: Path, spurbench:
 def test_what_cannot_be_made_is_named(spurbench: Spurbench) -> None:
     run = spurbench("pretrain", "menagerie-rm")
     assert run.returncode == 2
-    assert "did you mean menagerie-rn?" in run.stderr
+    assert "did you mean menagerie-rn" in run.stderr

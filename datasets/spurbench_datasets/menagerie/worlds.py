@@ -188,8 +188,8 @@ class MenagerieAnimals(_World):
 class MenagerieSticker(_World):
     """RaVL's planted object (Varma et al. 2024): a red sticker that goes with one class in training.
 
-    Wolf, dog, goat and sheep, as often in every place. In training the sticker and the class `label` (dog) have Cramer's
-    V `strength` (0.9); in validation and test every second photo of every class has the sticker.
+    Wolf, dog, goat and sheep, as often in every place. In training the sticker and the class `label` (dog) have
+    Cramer's V `strength` (0.9); in validation and test every second photo of every class has the sticker.
     """
 
     usage = "menagerie-sticker[:strength=0.9:label=dog]"
