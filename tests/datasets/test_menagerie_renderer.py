@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
@@ -95,7 +95,8 @@ def test_no_scenes_no_photos() -> None:
     assert nothing.boxes.shape == (0, 4)
 
 
-@settings(max_examples=30)
+# Rendering is slow enough that a failure is better shown as it was found than made small first.
+@settings(max_examples=30, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(st.integers(0, EVERY - 1), min_size=1, max_size=12), st.integers(0, 12))
 def test_a_photo_depends_on_its_own_scene_alone(everything: Rendering, rows: list[int], cut: int) -> None:
     scenes = staged()
@@ -491,15 +492,13 @@ def test_grain_raises_differences_between_neighbours() -> None:
 
 
 def test_haze_takes_contrast_from_what_is_far() -> None:
-    far, near = [], []
-    for haze in (0.0, 0.3, 0.6, 0.9):
-        images = render(alone(haze=haze, grain=0.0), animals=False).images.astype(float)
-        far.append(images[:, 8:28].std(axis=(1, 2)).mean(axis=1))
-        near.append(images[:, 56:].std(axis=(1, 2)).mean(axis=1))
-    for thinner, thicker in pairwise(far):
+    images = [render(alone(haze=haze, grain=0.0), animals=False).images.astype(float) for haze in (0.0, 0.3, 0.6, 0.9)]
+    contrasts = [image[:, 8:28].std(axis=(1, 2)).mean(axis=1) for image in images]
+    for thinner, thicker in pairwise(contrasts):
         assert thicker.mean() < thinner.mean()
-    assert np.median(far[-1] / far[0]) < 0.9
-    assert np.median(near[-1] / near[0]) > 0.97
+    assert np.median(contrasts[-1] / contrasts[0]) < 0.9
+    changed = np.abs(images[-1] - images[0])
+    assert changed[:, 56:].mean() < changed[:, 8:28].mean() / 3, "what is near stays clear"
 
 
 def test_colours_vary_as_much_as_they_should() -> None:
