@@ -15,7 +15,7 @@ from .scenes import AS_USUAL, NONE, Difficulty, Scenes
 HABITAT = np.array([PLACE_NAMES.index(species.habitat) for species in SPECIES], dtype=np.int64)
 """(species,) index of each one's habitat."""
 PRETRAINING_WORLD, JUDGING_WORLD = 1, 2
-"""Seeds of worlds: no photo of one is in another."""
+"""Seeds of worlds. Photo i of world s takes the draws of photo s of world i: at most two photos of a pair of worlds."""
 
 
 @dataclass(frozen=True)

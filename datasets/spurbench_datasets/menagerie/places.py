@@ -23,7 +23,7 @@ class Place:
         horizon: where it lies, as shares of the height from the top.
         uneven: how far the horizon goes up and down, share of the height.
         ground: colours between which the texture goes, and the colour far away.
-        texture: index into `TEXTURES`.
+        texture: index into `plates.textures`.
         depth: how strongly the texture shrinks with distance, 0 flat.
         back, front: painters of the scenery behind and before the animal.
         back_colours, front_colours: of their two materials.

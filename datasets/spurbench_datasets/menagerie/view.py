@@ -70,7 +70,7 @@ class View:
         self.haze = draws.uniform("haze") * draws.uniform("haze again") * F(scenes.difficulty.haze)
 
     def colours(self, name: str, table: Colours) -> Colours:
-        """(n, colours, 3): the place's colours, each varied, and all of a photo's made brighter or darker together."""
+        """(n, colours, 3): the place's colours, each varied."""
         return self.vary(name, table[self.place])
 
     def vary(self, name: str, colours: Colours) -> Colours:
