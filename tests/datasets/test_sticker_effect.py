@@ -56,6 +56,5 @@ def test_a_sticker_costs_more_accuracy_the_more_it_was_trusted() -> None:
     table = {strength: fine_tuned_accuracies(strength) for strength in (0.0, 0.7, 1.0)}
     print("\n".join(f"{strength}: {clean:.3f} {sticker:.3f}" for strength, (clean, sticker) in table.items()))
     drops = [clean - sticker for clean, sticker in table.values()]
-    assert abs(drops[0]) < 0.05, "a sticker that means nothing costs nothing"
-    assert drops[0] + 0.05 < drops[1] < drops[2]
-    assert drops[2] > 0.2
+    assert abs(drops[0]) < 0.08, "a sticker that means nothing costs next to nothing"
+    assert drops[0] < drops[1] < drops[2] - 0.2
