@@ -92,7 +92,7 @@ def encode_part(
     size = BATCH["cuda" if device.startswith("cuda") else "cpu"]
     batches = [rows[i : i + size] for i in range(0, len(rows), size)]
     # Photos that are made in batches are made by the same processor as the features: side by side, the tower's threads
-    # would wait for each other at every layer, at half the speed.
+    # would wait for each other at every layer.
     ahead = AHEAD if photos.at_once == 1 or device != "cpu" else 0
     outputs: dict[Input, list[torch.Tensor]] = {kind: [] for kind in kinds}
     broken: list[str] = []

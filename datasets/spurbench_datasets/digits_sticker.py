@@ -52,9 +52,7 @@ class PlantedDigits:
 
     def pixels(self, rows: Ints) -> NDArray[np.uint8]:
         """(n, EDGE, EDGE, 3) uint8 images of some rows."""
-        draws = Draws(_WORLD, self.index[rows])
-        first = draws.below("digit's quadrant", 4)
-        second = (first + 1 + draws.below("square's quadrant", 3)) % 4
+        first, second = self._quadrants(rows)
         images = np.zeros((len(rows), EDGE, EDGE, 3), dtype=np.uint8)
         for image, row, own, other in zip(images, rows.tolist(), first.tolist(), second.tolist(), strict=True):
             image[_quadrant(own)] = _enlarged()[self.digit[row]][..., None]
@@ -64,12 +62,17 @@ class PlantedDigits:
 
     def boxes(self, rows: Ints) -> Ints:
         """(n, 2, 4) left, top, right, bottom of digit and square; zeros where there is no square."""
-        draws = Draws(_WORLD, self.index[rows])
-        first = draws.below("digit's quadrant", 4)
-        second = (first + 1 + draws.below("square's quadrant", 3)) % 4
-        corners = np.stack([np.stack([q % 2, q // 2, q % 2 + 1, q // 2 + 1], axis=1) for q in (first, second)], axis=1)
+        corners = np.stack(
+            [np.stack([q % 2, q // 2, q % 2 + 1, q // 2 + 1], axis=1) for q in self._quadrants(rows)], axis=1
+        )
         corners[:, 1] *= self.square[rows][:, None]
         return corners.astype(np.int64) * QUADRANT
+
+    def _quadrants(self, rows: Ints) -> tuple[Ints, Ints]:
+        """(n,) quadrants of the digit and of the square, never the same."""
+        draws = Draws(_WORLD, self.index[rows])
+        first = draws.below("digit's quadrant", 4)
+        return first, (first + 1 + draws.below("square's quadrant", 3)) % 4
 
     def fingerprint(self, ids: Sequence[str], hashes: HashCache) -> str:  # noqa: ARG002
         """Over every pixel."""

@@ -13,7 +13,7 @@ PINNED = (
     1,
     {
         "backbones/towers.py": "813746cef9258b2b",
-        "encode.py": "d6cb454522354cf3",
+        "encode.py": "1ddca861c415ebca",
         "images.py": "27a34744099ba62f",
     },
 )

@@ -27,8 +27,7 @@ class Corpus:
         correlation: probability that an animal is photographed in its habitat; otherwise any other place is as likely
             as another. 1/8 makes all places alike: no shortcut.
         empty: share of photos without an animal.
-        studio: share of photos taken before a plain backdrop: without them, a vision transformer of this size learns
-            the places and never gets as far as the animals.
+        studio: share of photos taken before a plain backdrop, where only the animal tells what the caption says.
     """
 
     photos: int
