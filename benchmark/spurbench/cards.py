@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
+from .attribute_text import WORDS, AttributeText, Concepts, Word, is_template
+
 Input = Literal["embeddings", "penultimate", "regions", "images", "text"]
 Track = Literal["head", "projection", "image"]
 SPLITS = ("train", "val", "test")
@@ -64,7 +66,7 @@ class PromptSet:
         if bool(self.templates) == bool(self.open_clip_list):
             raise ValueError(f"prompt set {self.name}: give either templates or the name of open_clip's list")
         for template in self.templates:
-            if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+            if not is_template(template):
                 raise ValueError(f"prompt set {self.name}: template {template!r} needs one {{}} and no other braces")
 
 
@@ -81,6 +83,10 @@ class DatasetCard:
     citation: str = ""
     prompts: tuple[PromptSet, ...] = (PromptSet("photo", ("a photo of a {}.",)),)
     attribute_prompts: tuple[str, ...] = ()
+    attribute_text: AttributeText = field(default_factory=AttributeText)
+    """The spurious attribute in words, for methods that are told it as text."""
+    concepts: Concepts = field(default_factory=Concepts)
+    """Pairs of concepts about the task, for methods that ask what is useful and what is spurious."""
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     download: str = ""
     """What a download is and how large, for the person who is asked to wait; empty when nothing can be fetched."""
@@ -97,6 +103,8 @@ class DatasetCard:
             raise ValueError(f"data set {self.name}: needs at least one attribute value and one prompt set")
         if self.attribute_prompts and len(self.attribute_prompts) != len(self.attributes):
             raise ValueError(f"data set {self.name}: one attribute prompt per attribute value, or none")
+        if self.attribute_text.values and len(self.attribute_text.values) != len(self.attributes):
+            raise ValueError(f"data set {self.name}: one phrase in attribute_text.values per attribute value, or none")
         n_groups = len(self.classes) * len(self.attributes)
         for split, counts in self.counts.items():
             if split not in SPLITS or len(counts) != n_groups:
@@ -107,6 +115,17 @@ class DatasetCard:
     def groups(self) -> tuple[str, ...]:
         """Group names in the order of g = y*A + a, as `class/attribute`."""
         return tuple(f"{label}/{value}" for label in self.classes for value in self.attributes)
+
+    def tells(self, word: Word) -> bool:
+        """Whether the data set gives what a method's card asks for by this word."""
+        text = self.attribute_text
+        return {
+            "values": bool(text.values),
+            "contexts": bool(text.context_phrases("all")),
+            "scenes": bool(text.scenes or self.attribute_prompts),
+            "pairs": len(text.pair_phrases()) > 1,
+            "concepts": bool(self.concepts),
+        }[word]
 
     def prompt_set(self, name: str | None) -> PromptSet:
         """The named prompt set, or the headline one (the first) for None. Raises KeyError."""
@@ -129,6 +148,9 @@ class MethodCard:
     track: Track = "head"
     refit: bool = False
     """After selection on the held-out half of validation, fit the chosen configuration once more on all of it."""
+    words: tuple[Word, ...] = ()
+    """What it must be told in words, of `attribute_text.WORDS`; data sets that lack it are left out before a run. All
+    but `concepts` are knowledge of the attribute: they need the supervision `attribute_text`."""
 
     def __post_init__(self) -> None:
         check_name("method", self.name)
@@ -141,6 +163,12 @@ class MethodCard:
             raise ValueError(f"method {self.name}: track must be one of {get_args(Track)}, not {self.track!r}")
         if self.supervision.attribute_text and "text" not in self.inputs:
             raise ValueError(f"method {self.name}: attribute_text needs the input 'text'")
+        if isinstance(self.words, str) or set(self.words) - set(WORDS):
+            raise ValueError(f"method {self.name}: words must be some of {tuple(WORDS)}, not {self.words!r}")
+        if self.words and "text" not in self.inputs:
+            raise ValueError(f"method {self.name}: words need the input 'text'")
+        if set(self.words) - {"concepts"} and not self.supervision.attribute_text:
+            raise ValueError(f"method {self.name}: {', '.join(self.words)}: needs the supervision attribute_text")
         if self.refit and not self.supervision.val_groups:
             raise ValueError(f"method {self.name}: refit is for methods that fit on validation (val_groups)")
 

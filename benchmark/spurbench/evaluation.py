@@ -19,11 +19,12 @@ from . import metrics
 from .cards import DatasetCard, Track
 from .data import Examples, FeatureSource, Ints, View
 from .errors import ConfigurationError, MethodError
-from .method import Method, Predictor, Task, TextSpace, fit_many
+from .method import Method, Predictor, Task, fit_many
 from .record import Candidate, SeedResult, Selected, array_hash, predictions_name
 from .rules import Rules, Selection
 from .seeds import Seed
 from .space import Config, draw_configs
+from .text_space import TextSpace
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Text:
     attribute_vectors: torch.Tensor | None
     logit_scale: float
     encode: Callable[[Sequence[str]], torch.Tensor] | None
+    prompted: Callable[[Sequence[str]], torch.Tensor] | None = None
+    """Noun phrases -> unit vectors made as the class vectors are; None where a data set brings its own features."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ def evaluate(
     if np.intersect1d(fit_rows, selection_rows).size or np.intersect1d(selection_rows, examples.rows("train")).size:
         raise AssertionError("examples that a method fits on must never be selected on")
     test_rows = examples.rows("test")
-    budget = rules.tracks[method.card.track].configurations
+    # Without validation there is nothing to choose by, and the paper's own configuration is tried alone.
+    budget = rules.tracks[method.card.track].configurations if len(validation) else 1
     configs = draw_configs(method.space, budget, Seed(("configurations", seed)))
     seed_path = Seed((*prepared.fingerprints, method.card.name, seed))
 
@@ -235,6 +239,13 @@ def _task(method: Method, prepared: Prepared, validation_rows: Ints, seed: Seed)
             logit_scale=text.logit_scale if text else 1.0,
             attribute_vectors=text.attribute_vectors if text and supervision.attribute_text else None,
             encoder=text.encode if text else None,
+            prompted=text.prompted if text else None,
+            class_names=prepared.card.classes if text else (),
+            words=card.words,
+            attribute_text=prepared.card.attribute_text
+            if text and supervision.attribute_text and set(card.words) - {"concepts"}
+            else None,
+            concept_pairs=prepared.card.concepts if text and "concepts" in card.words else None,
         ),
         seed=seed,
         device=prepared.device,

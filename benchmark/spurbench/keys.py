@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .attribute_text import WORDS
 from .backbones import Backbone
 from .cards import DatasetCard, MethodCard
 from .data import Dataset, Examples
@@ -98,12 +99,18 @@ def impossible_reason(method_card: Any, data: LoadedData, backbone: Backbone | N
             return f"needs text features of the classes; {card.name} has none (array 'class_text')"
         if method_card.supervision.attribute_text and own.attribute_text is None:
             return f"needs text features of the attribute; {card.name} has none (array 'attribute_text')"
+        # Scenes may be the vectors that the data set brings; any other word would have to be embedded.
+        if set(method_card.words) - {"scenes"}:
+            return f"needs a text tower to embed further texts; {card.name} brings its own features, and none"
     elif backbone is not None:
         if "text" in inputs and not backbone.card.has_text:
             return f"needs a text tower; {backbone.card.name} has an image tower only"
         if "regions" in inputs:
             return "needs regions, which no feature builder makes yet"
-        if method_card.supervision.attribute_text and not card.attribute_prompts:
+        lacking = [WORDS[word] for word in method_card.words if not card.tells(word)]
+        if lacking:
+            return f"needs {' and '.join(lacking)}; {card.name} has none"
+        if method_card.supervision.attribute_text and not method_card.words and not card.attribute_prompts:
             return f"needs names of the spurious attribute; {card.name} has none"
         if rules.prompts is not None and "text" in inputs:
             try:
@@ -144,4 +151,8 @@ def key_parts(method: Any, data: LoadedData, backbone: Backbone | None, rules: R
         shipped = [prompts.open_clip_list, version("open_clip_torch")] if prompts.open_clip_list else []
         parts["prompts"] = [prompts.name, list(prompts.templates), shipped]
         parts["attribute_prompts"] = list(data.card.attribute_prompts)
+        if set(card.words) - {"concepts"}:
+            parts["attribute_text"] = asdict(data.card.attribute_text)
+        if "concepts" in card.words:
+            parts["concepts"] = asdict(data.card.concepts)
     return parts

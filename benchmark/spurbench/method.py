@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import torch
 
-from .cards import MethodCard, Supervision
+from .cards import MethodCard
 from .data import View
 from .errors import ConfigurationError, MethodError, SupervisionError
 from .seeds import Seed
 from .space import Config, Distribution
+from .text_space import TextSpace
 
 
 class Predictor(Protocol):
@@ -20,49 +21,6 @@ class Predictor(Protocol):
 
     def logits(self, view: View) -> torch.Tensor:
         """(n, K) float scores, one row per example of the view, larger meaning more likely."""
-
-
-@dataclass(frozen=True)
-class TextSpace:
-    """The text side of a backbone, as far as a method may use it.
-
-    Attributes:
-        class_vectors: (K, d) unit vectors of the classes: each template embedded, unit-normalised, averaged over the
-            prompt set's templates, normalised again (specification of zero-shot CLIP; Radford et al. 2021, sec. 3.1.4).
-        logit_scale: s, the backbone's learned inverse temperature.
-        attribute_vectors: (A, d) unit vectors of the attribute prompts, where the card declares `attribute_text`.
-        encoder: texts -> (n, d), or None where the backbone has no text tower.
-    """
-
-    method: str
-    supervision: Supervision
-    class_vectors: torch.Tensor | None
-    logit_scale: float
-    attribute_vectors: torch.Tensor | None
-    encoder: Callable[[Sequence[str]], torch.Tensor] | None
-
-    def classes(self) -> torch.Tensor:
-        """(K, d) unit class vectors w_c. Raises MethodError if the method does not declare the input `text`."""
-        if self.class_vectors is None:
-            raise MethodError(f"method '{self.method}' uses text without declaring it: add 'text' to its card's inputs")
-        return self.class_vectors.clone()
-
-    def attributes(self) -> torch.Tensor:
-        """(A, d) unit vectors of the attribute's names. Raises SupervisionError unless `attribute_text` is declared."""
-        if not self.supervision.attribute_text:
-            raise SupervisionError(
-                f"method '{self.method}' reads the attribute's names without declaring it: "
-                f"write {self.supervision.with_word('attribute_text')} on its MethodCard"
-            )
-        if self.attribute_vectors is None:
-            raise MethodError(f"method '{self.method}' needs attribute prompts, and the data set names none")
-        return self.attribute_vectors.clone()
-
-    def encode(self, texts: Sequence[str]) -> torch.Tensor:
-        """(n, d) text embeddings, not normalised."""
-        if self.encoder is None or self.class_vectors is None:
-            raise MethodError(f"method '{self.method}' encodes text, which it does not declare or the backbone has not")
-        return self.encoder(texts)
 
 
 @dataclass(frozen=True)

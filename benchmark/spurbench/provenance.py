@@ -12,7 +12,18 @@ from pathlib import Path
 from . import __version__
 from .files import sha256_of
 
-NUMERIC = ("data", "evaluation", "heads", "method", "metrics", "seeds", "space", "texts")
+NUMERIC = (
+    "attribute_text",
+    "data",
+    "evaluation",
+    "heads",
+    "method",
+    "metrics",
+    "seeds",
+    "space",
+    "text_space",
+    "texts",
+)
 """Harness modules whose code decides numbers: a change of any makes every record stale."""
 PLUGIN = "spurbench_plugin_"
 PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "scipy", "scikit-learn")

@@ -25,16 +25,32 @@ def unit(x: torch.Tensor) -> torch.Tensor:
 def text_of(
     card: DatasetCard, rules: Rules, store: FeatureStore, backbone: Backbone, tower: Callable[[], Tower]
 ) -> Text:
-    """Class and attribute vectors of a data set under a backbone.
+    """Class and attribute vectors of a data set under a backbone, and how to make such vectors of other words.
 
     Each template is embedded, unit-normalised, averaged over the set, and normalised again.
     """
     templates = _templates(card.prompt_set(rules.prompts))
-    prompts = [template.replace("{}", label) for label in card.classes for template in templates]
+    n_class_prompts = len(card.classes) * len(templates)
+    prompts = _filled(templates, card.classes)
     embedded, scale = store.texts(backbone, tower, [*prompts, *card.attribute_prompts])
-    per_class = unit(embedded[: len(prompts)]).reshape(len(card.classes), len(templates), -1)
-    attribute = unit(embedded[len(prompts) :]) if card.attribute_prompts else None
-    return Text(unit(per_class.mean(dim=1)), attribute, scale, lambda texts: store.texts(backbone, tower, texts)[0])
+    attribute = unit(embedded[n_class_prompts:]) if card.attribute_prompts else None
+
+    def encode(texts: Sequence[str]) -> torch.Tensor:
+        return store.texts(backbone, tower, texts)[0]
+
+    def prompted(nouns: Sequence[str]) -> torch.Tensor:
+        return _averaged(encode(_filled(templates, nouns)), len(templates))
+
+    return Text(_averaged(embedded[:n_class_prompts], len(templates)), attribute, scale, encode, prompted)
+
+
+def _filled(templates: Sequence[str], nouns: Sequence[str]) -> list[str]:
+    return [template.replace("{}", noun) for noun in nouns for template in templates]
+
+
+def _averaged(embedded: torch.Tensor, n_templates: int) -> torch.Tensor:
+    """(n, d) unit means of (n * n_templates, d) embeddings, each made unit before."""
+    return unit(unit(embedded).reshape(-1, n_templates, embedded.shape[1]).mean(dim=1))
 
 
 def _templates(prompts: PromptSet) -> Sequence[str]:

@@ -307,14 +307,15 @@ def test_changing_what_a_view_returned_does_not_reach_the_next_method(make_prepa
     assert torch.equal(before.tasks[0].train.y, after.tasks[0].train.y)
 
 
-def test_without_validation_a_single_candidate_stands_and_several_cannot_be_chosen_among(
+def test_without_validation_the_papers_configuration_stands_and_snapshots_cannot_be_chosen_among(
     make_prepared: MakePrepared,
 ) -> None:
     prepared = make_prepared(val=(0, 0, 0, 0))
-    result, _ = run(Probe(one), prepared)
+    result, _ = run(Probe(one, space={"c": Choice(1, 2)}), prepared)
+    assert [candidate.config for candidate in result.candidates] == [{"c": 1}]
     assert {selected.candidate for selected in result.selected.values()} == {0}
     with pytest.raises(MethodError, match="no validation split"):
-        run(Probe(one, space={"c": Choice(1, 2)}), prepared)
+        run(Probe(lambda task, config: one(task, config) * 2), prepared)
 
 
 def test_predictors_see_rows_in_an_order_that_tells_nothing(make_prepared: MakePrepared) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import spurbench
 
 ORDER = [
-    "errors", "files", "cards", "registry", "data", "seeds", "space", "metrics", "stats", "rules", "record",
-    "provenance", "images", "backbones", "encode", "features", "method", "heads", "evaluation", "texts", "keys", "plan",
-    "jobs", "workbench", "executors", "execute", "work", "session", "building", "board", "render", "leaderboard",
-    "listing", "contact_sheet", "progress", "cli",
+    "errors", "files", "attribute_text", "cards", "registry", "data", "seeds", "space", "metrics", "stats", "rules",
+    "record", "provenance", "images", "backbones", "encode", "features", "text_space", "method", "heads", "evaluation",
+    "texts", "keys", "plan", "jobs", "workbench", "executors", "execute", "work", "session", "building", "board",
+    "render", "leaderboard", "listing", "contact_sheet", "progress", "cli",
 ]  # fmt: skip
 ROOT = Path(spurbench.__file__).parent
 
