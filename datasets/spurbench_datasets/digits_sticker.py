@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from spurbench.attribute_text import AttributeText, Concepts
 from spurbench.cards import SPLITS, DatasetCard, PromptSet
 from spurbench.data import Examples, Ints
 from spurbench.errors import UsageError
@@ -25,6 +26,15 @@ EDGE, QUADRANT = 56, 28
 RED = (255, 0, 0)
 PER_CLASS = {"train": 90, "val": 24, "test": 58}
 """Digits of each class; scikit-learn has at least 174 of each."""
+_SQUARE = AttributeText(
+    values=("", "beside a red square"),
+    class_free="a photo of a digit {}.",
+    scenes=("a photo of a red square.", "a red square on black."),
+)
+_CONCEPTS = Concepts(
+    reject=(("a photo with a red square.", "a photo."), ("a red square.", "a black square.")),
+    accept=(("a round digit", "a straight digit"), ("a digit with a loop", "a digit without a loop")),
+)
 _WORLD = 104
 
 
@@ -134,6 +144,8 @@ class DigitsSticker:
             url="https://archive.ics.uci.edu/dataset/80",
             citation="after Varma, Delbrouck, Chaudhari, Langlotz: RaVL, NeurIPS 2024; digits by Alpaydin and Kaynak",
             prompts=(PromptSet("photo", ("a photo of the digit {}.",)), PromptSet("plain", ("{}",))),
+            attribute_text=_SQUARE,
+            concepts=_CONCEPTS,
             counts={
                 "train": tuple(count for shown in planted for count in (PER_CLASS["train"] - shown, shown)),
                 **halves,

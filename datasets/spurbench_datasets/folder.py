@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spurbench.attribute_text import AttributeText, Concepts
 from spurbench.cards import SPLITS, DatasetCard, PromptSet
 from spurbench.data import Examples, Ints
 from spurbench.errors import DataError, UsageError
@@ -50,8 +51,11 @@ class Folder:
     Test photos there must be. Without train and val only what trains nothing can be evaluated.
 
     `DIR/card.yaml` may give `title`, `licence`, `prompts` (name -> list of templates, the first set being the headline
-    one) and `attribute_prompts` (a list, one per attribute value in sorted order). Class names are put into prompts
-    with `_` and `-` as spaces. The card's name carries a hash of paths and labels: another listing is another data set.
+    one) and `attribute_prompts` (a list, one per attribute value in sorted order). For methods that work on text
+    there may be `attribute_text`, with lists `values` (one per attribute value, sorted), `contexts`, `scenes`, `pairs`
+    and a sentence `class_free` (`spurbench.attribute_text.AttributeText` explains them), and `concepts`, with lists
+    `reject` and `accept` of pairs of opposites. Class names are put into prompts with `_` and `-` as spaces. The card's
+    name carries a hash of paths and labels: another listing is another data set.
 
     Photos are not opened here: what cannot be decoded is reported when features are built.
 
@@ -252,6 +256,8 @@ def _card(folder: Path, found: Listing) -> DatasetCard:
             licence=given.get("licence", "as its owner says"),
             prompts=given.get("prompts", (_HEADLINE,)),
             attribute_prompts=given.get("attribute_prompts", ()),
+            attribute_text=given.get("attribute_text", AttributeText()),
+            concepts=given.get("concepts", Concepts()),
         )
 
 
@@ -274,6 +280,8 @@ def _read_card(path: Path) -> dict[str, Any]:
         "licence": _text,
         "prompts": _prompts,
         "attribute_prompts": _texts,
+        "attribute_text": _attribute_text,
+        "concepts": _concepts,
     }
     check_keys(given, readers, "key")
     return {key: readers[key](value, key) for key, value in given.items()}
@@ -295,3 +303,40 @@ def _prompts(value: Any, key: str) -> tuple[PromptSet, ...]:
     if not isinstance(value, Mapping) or not value:
         raise DataError(f"'{key}' must map each set's name to a list of templates such as 'a photo of a {{}}.'")
     return tuple(PromptSet(_text(name, key), _texts(templates, f"{key}: {name}")) for name, templates in value.items())
+
+
+def _attribute_text(value: Any, key: str) -> AttributeText:
+    readers: dict[str, Callable[[Any, str], Any]] = {
+        "values": _phrases,
+        "contexts": _phrases,
+        "class_free": _text,
+        "scenes": _texts,
+        "pairs": _phrases,
+    }
+    with located(f"'{key}'"):
+        return AttributeText(**_nested(value, readers))
+
+
+def _concepts(value: Any, key: str) -> Concepts:
+    with located(f"'{key}'"):
+        return Concepts(**_nested(value, {"reject": _pairs, "accept": _pairs}))
+
+
+def _nested(value: Any, readers: Mapping[str, Callable[[Any, str], Any]]) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not value:
+        raise DataError(f"must map {', '.join(readers)} to what each is, not {value!r}")
+    check_keys(value, readers, "key")
+    return {name: readers[name](item, name) for name, item in value.items()}
+
+
+def _phrases(value: Any, key: str) -> tuple[str, ...]:
+    """A list of texts, the empty one among them where nothing is said."""
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise DataError(f"'{key}' must be a list of texts, not {value!r}")
+    return tuple(value)
+
+
+def _pairs(value: Any, key: str) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(value, list) or not value:
+        raise DataError(f"'{key}' must be a list of pairs of texts, not {value!r}")
+    return tuple(_texts(pair, key) for pair in value)

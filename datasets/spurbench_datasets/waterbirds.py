@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from spurbench.attribute_text import AttributeText, Concepts
 from spurbench.cards import DatasetCard, PromptSet
 from spurbench.data import Examples
 from spurbench.errors import DataError
@@ -34,6 +35,44 @@ TARBALL_FOLDER = "waterbird_complete95_forest2water2"
 TARBALL_URL = "https://nlp.stanford.edu/data/dro/waterbird_complete95_forest2water2.tar.gz"
 PATIENCE = 60.0
 """Seconds without a byte before a download is given up."""
+
+_BACKGROUND = AttributeText(
+    values=("on land", "on water"),
+    # The contexts that PerceptionCLIP names for Waterbirds, the empty one among them.
+    contexts=(
+        "", "on land", "on water", "in a forest", "in the sky", "on a street", "on grass", "on a tree", "with flowers",
+        "on a beach", "with a human", "on a branch",
+    ),
+    class_free="a photo of a bird {}.",
+    # The eight scenes and the five contexts that Orth-Cal's released code has.
+    scenes=(
+        "a photo of a land background.", "a photo of a forest.", "a photo of a mountain.", "a photo of a wood.",
+        "a photo of a water background.", "a photo of an ocean.", "a photo of a beach.", "a photo of a port.",
+    ),
+    pairs=(
+        "with a land background", "with a water background", "in the ocean", "in the water", "in the forest",
+    ),
+)  # fmt: skip
+_CONCEPTS = Concepts(
+    # What RoboShot's language model named, in other words: habitat, surroundings, diet, migration, wings; then feet,
+    # plumage, size, colour, length and width of the bill.
+    reject=(
+        ("a bird that lives near water", "a bird that lives in dry places"),
+        ("a bird surrounded by water", "a bird surrounded by land"),
+        ("a bird that eats fish", "a bird that eats insects"),
+        ("a bird that follows the coast when it migrates", "a bird that crosses the country when it migrates"),
+        ("a bird that winters at the shore", "a bird that winters in the woods"),
+        ("a bird with a wide wingspan", "a bird with a narrow wingspan"),
+    ),
+    accept=(
+        ("a bird with webbed feet", "a bird with clawed feet"),
+        ("a bird with waterproof plumage", "a bird with plumage that soaks"),
+        ("a big bird", "a little bird"),
+        ("a dark bird", "a bright bird"),
+        ("a bird with a long bill", "a bird with a short bill"),
+        ("a bird with a broad bill", "a bird with a thin bill"),
+    ),
+)
 
 _COLUMNS = ("img_filename", "y", "place", "split")
 
@@ -65,6 +104,8 @@ class Waterbirds:
             PromptSet("plain", ("a {}",), source="RoboShot, arXiv 2309.04344"),
         ),
         attribute_prompts=("a photo of a land background.", "a photo of a water background."),
+        attribute_text=_BACKGROUND,
+        concepts=_CONCEPTS,
         counts={
             "train": (3498, 184, 56, 1057),
             "val": (467, 466, 133, 133),

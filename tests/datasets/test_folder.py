@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spurbench.attribute_text import AttributeText, Concepts
 from spurbench.data import Examples
 from spurbench.errors import DataError, UsageError
 from spurbench.files import HashCache
@@ -311,9 +312,56 @@ def test_card_yaml(tmp_path: Path) -> None:
     assert card.attribute_prompts == ("on land", "at sea")
 
 
+WORDED = """
+attribute_text:
+  values: ["", on water]
+  contexts: ["", in the rain, at night]
+  class_free: a photo of a bird {}.
+  scenes: [a lake., a lawn.]
+  pairs: [by day, by night]
+concepts:
+  reject:
+    - [a wet bird, a dry bird]
+    - [a bird that swims, a bird that walks]
+  accept:
+    - [a bird with webbed feet, a bird with claws]
+"""
+
+
+def test_card_yaml_may_say_the_attribute_and_the_task_in_words(tmp_path: Path) -> None:
+    tree(tmp_path)
+    (tmp_path / "card.yaml").write_text(WORDED)
+    card = Folder(str(tmp_path)).card
+    assert card.attribute_text == AttributeText(
+        values=("", "on water"),
+        contexts=("", "in the rain", "at night"),
+        class_free="a photo of a bird {}.",
+        scenes=("a lake.", "a lawn."),
+        pairs=("by day", "by night"),
+    )
+    assert card.concepts == Concepts(
+        reject=(("a wet bird", "a dry bird"), ("a bird that swims", "a bird that walks")),
+        accept=(("a bird with webbed feet", "a bird with claws"),),
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
+        ("attribute_text: [a]", "'attribute_text': must map values, contexts"),
+        ("attribute_text: {value: [a, b]}", "'attribute_text': unknown key 'value'; did you mean values"),
+        ("attribute_text: {values: a}", "'attribute_text': 'values' must be a list of texts, not 'a'"),
+        ("attribute_text: {values: [1, 2]}", "'attribute_text': 'values' must be a list of texts"),
+        ("attribute_text: {values: [a, b, c]}", "one phrase in attribute_text.values per attribute value"),
+        ("attribute_text: {contexts: [a]}", "'attribute_text': contexts: one alone"),
+        ("attribute_text: {scenes: ['']}", "'attribute_text': 'scenes' must be text"),
+        ("attribute_text: {class_free: a bird}", "'attribute_text': class_free: 'a bird' needs one {}"),
+        ("attribute_text: {pairs: [a, 'b {}']}", "'attribute_text': pairs: 'b {}'"),
+        ("concepts: {rejct: [[a, b]]}", "'concepts': unknown key 'rejct'; did you mean reject"),
+        ("concepts: {reject: []}", "'concepts': 'reject' must be a list of pairs"),
+        ("concepts: {reject: [a]}", "'concepts': 'reject' must be a list of texts, not 'a'"),
+        ("concepts: {reject: [[a, b, c]]}", "'concepts': reject: must be pairs of two texts"),
+        ("concepts: {accept: [[a, a]]}", "'concepts': accept: every text must be another"),
         ("licens: x", "unknown key 'licens'; did you mean licence"),
         ("- x", "must be a mapping"),
         ("a: [", "cannot be read as YAML"),

@@ -25,6 +25,7 @@ from .places import NAMES as PLACE_NAMES
 from .places import OUTDOORS
 from .renderer import BATCH, render
 from .scenes import Scenes
+from .wording import ANIMAL_CONCEPTS, BIRD_CONCEPTS, GROUND, PLACE, STICKER, STICKER_CONCEPTS
 
 APPEARANCE = 1
 """Raised when a scene looks different than before; features and records of the old photos are then stale."""
@@ -139,6 +140,8 @@ class MenagerieBirds(_World):
             "ICLR 2020",
             prompts=(PHOTO, PLAIN),
             attribute_prompts=("a photo taken on land.", "a photo taken on the water."),
+            attribute_text=GROUND,
+            concepts=BIRD_CONCEPTS,
             counts={
                 "train": (at_home[0], land - at_home[0], water - at_home[1], at_home[1]),
                 "val": (234, 234, 66, 66),
@@ -174,6 +177,8 @@ class MenagerieAnimals(_World):
             licence=LICENCE,
             citation="after Wang et al.: A sober look at the robustness of CLIPs to spurious features, NeurIPS 2024",
             prompts=(PHOTO, PLAIN),
+            attribute_text=PLACE,
+            concepts=ANIMAL_CONCEPTS,
             counts={
                 "train": (home, 200 - home) * len(SPECIES),
                 "val": (25, 25) * len(SPECIES),
@@ -212,6 +217,8 @@ class MenagerieSticker(_World):
             licence=LICENCE,
             citation="after Varma, Delbrouck, Chaudhari, Langlotz: RaVL, NeurIPS 2024",
             prompts=(PHOTO, PLAIN),
+            attribute_text=STICKER,
+            concepts=STICKER_CONCEPTS,
             counts={
                 "train": tuple(count for shown in planted for count in (600 - shown, shown)),
                 "val": (75, 75) * len(STICKER_SPECIES),
