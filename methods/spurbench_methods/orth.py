@@ -47,7 +47,7 @@ class OrthProj:
 
 
 class OrthCal:
-    """Orth-Proj, calibrated so that a class's texts in different contexts come together (same paper, section 4.2).
+    """Orth-Proj, calibrated so that a class's texts in different contexts come together (same paper).
 
     P = P0 (I + (lambda / |S|) sum_S (z_i - z_j)(z_i - z_j)^T)^{-1} over pairs S of unit texts of one class in two
     contexts; w_c <- P w_c / ||P w_c||. lambda = 1000 is the released code's for classification (500 for images made
