@@ -9,11 +9,13 @@ import hypothesis
 import numpy as np
 import numpy.typing as npt
 import pytest
+import sklearn
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from spurbench.cards import DatasetCard
 from spurbench.data import Examples, OwnFeatures
-from spurbench.evaluation import Prepared, Text
+from spurbench.tasks import Prepared, Text
 
 # Shared machines stall now and then; a test's time is not what is tested.
 hypothesis.settings.register_profile("steady", deadline=None)
@@ -46,6 +48,21 @@ class ArraySource:
 def array_source() -> type[ArraySource]:
     """The class, for tests that have features of their own."""
     return ArraySource
+
+
+class Liblinear(LogisticRegression):  # type: ignore[misc]
+    """scikit-learn's L1 regression by liblinear; how to ask for it changed in its version 1.8."""
+
+    def __init__(self, C: float = 1.0, tol: float = 1e-4, max_iter: int = 5000) -> None:
+        new = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+        penalty = {"l1_ratio": 1.0} if new else {"penalty": "l1"}
+        super().__init__(C=C, tol=tol, max_iter=max_iter, solver="liblinear", random_state=0, **penalty)
+
+
+@pytest.fixture(scope="session")
+def liblinear() -> type[Liblinear]:
+    """The class of DFR's published recipe."""
+    return Liblinear
 
 
 MakePrepared = Callable[..., Prepared]
