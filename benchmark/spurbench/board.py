@@ -41,6 +41,7 @@ class BoardRow:
     seeds: int
     seeds_expected: int
     n_configs: int
+    budget: str
     n_candidates: int
     wga: Estimate | None
     acc_test: Estimate | None
@@ -131,6 +132,7 @@ def _row(record: Record, selection: Selection, common: int) -> BoardRow:
         seeds=len(results),
         seeds_expected=expected,
         n_configs=_configurations(results),
+        budget=f"{record.budget.seeds} seeds x {record.budget.configurations} configurations",
         n_candidates=max((len(result.candidates) for result in results), default=0),
         wga=over_seeds(metrics.worst_group_accuracy),
         acc_test=over_seeds(metrics.accuracy),
@@ -147,7 +149,7 @@ def _row(record: Record, selection: Selection, common: int) -> BoardRow:
 
 def _configurations(results: Sequence[SeedResult]) -> int:
     """Configurations tried per seed; the largest number where seeds differ."""
-    return max((len({str(sorted(c.config.items())) for c in result.candidates}) for result in results), default=0)
+    return max((len({candidate.config for candidate in result.candidates}) for result in results), default=0)
 
 
 def _groups(record: Record, results: Sequence[SeedResult], selection: Selection) -> tuple[Group, ...]:

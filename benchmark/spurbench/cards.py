@@ -174,6 +174,24 @@ class MethodCard:
 
 
 @dataclass(frozen=True)
+class InferenceCard:
+    """What a group inference is and needs: it guesses groups of training examples, for methods that need groups."""
+
+    name: str
+    title: str
+    paper: str
+    supervision: Supervision = Supervision()
+    inputs: tuple[Input, ...] = ("embeddings",)
+
+    def __post_init__(self) -> None:
+        check_name("group inference", self.name)
+        if self.supervision.train_groups or self.supervision.val_groups:
+            raise ValueError(f"group inference {self.name}: it cannot be given the groups that it is to guess")
+        if self.supervision.attribute_text and "text" not in self.inputs:
+            raise ValueError(f"group inference {self.name}: attribute_text needs the input 'text'")
+
+
+@dataclass(frozen=True)
 class BackboneCard:
     """What a backbone is: architecture, one set of weights, and the choices that change its numbers."""
 

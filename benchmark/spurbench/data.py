@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -244,6 +244,33 @@ class View:
         if self._a is None or self._y is None:
             self._undeclared("groups")
         return _tensor(self._y * self._n_attributes + self._a)
+
+    def narrowed(self, method: str, inputs: Sequence[Input], supervision: Supervision) -> View:
+        """This view as somebody else's card opens it, who declares no groups."""
+        return View(
+            self._split,
+            self._rows,
+            self._source,
+            method=method,
+            inputs=inputs,
+            n_attributes=self._n_attributes,
+            supervision=supervision,
+            y=self._y,
+        )
+
+    def with_groups(self, a: Ints, n_attributes: int) -> View:
+        """This view with an attribute (n,) that somebody inferred, in place of the one it may not have."""
+        return View(
+            self._split,
+            self._rows,
+            self._source,
+            method=self._method,
+            inputs=self._inputs,
+            n_attributes=n_attributes,
+            supervision=replace(self._supervision, train_groups=True),
+            y=self._y,
+            a=a.astype(np.int64),
+        )
 
     def embeddings(self) -> torch.Tensor:
         """(n, d) float32 image embeddings, as the backbone gives them (not normalised). A fresh copy each time."""

@@ -28,11 +28,8 @@ from .record import (
     recount,
     write_record,
 )
-from .registry import Registries
+from .registry import OURS, Registries
 from .rules import Rules
-
-OURS = "package spurbench ("
-"""How the origin of a method begins that this distribution ships."""
 
 
 def run_plan(
@@ -44,6 +41,7 @@ def run_plan(
     cache: Path,
     device: str,
     precision: str,
+    memory_limit: int,
     listen: Callable[[Row, Event], None],
 ) -> None:
     """Compute every cell of a plan that needs it, and write each row's record after every seed.
@@ -71,6 +69,7 @@ def run_plan(
             cache,
             device,
             precision,
+            memory_limit,
             isolated=not registries.methods.origin(row.method).startswith(OURS),
         )
         data = plan.data[row.dataset_spec]

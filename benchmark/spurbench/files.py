@@ -25,6 +25,15 @@ def default_cache() -> Path:
     return Path(os.environ.get("SPURBENCH_CACHE") or platformdirs.user_cache_dir("spurbench"))
 
 
+def bytes_of(size: str) -> int:
+    """Bytes of a size as people write it: `512M`, `2G`, `1.5GiB`; units are powers of 1024. Raises UsageError."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT])i?B?", size.strip(), re.IGNORECASE)
+    number = float(match[1]) * 1024 ** (1 + "KMGT".index(match[2].upper())) if match else 0.0
+    if number < 16 * 2**20:
+        raise UsageError(f"'{size}' is not a size of 16M or more; write for example 512M or 2G")
+    return int(number)
+
+
 def default_data_root() -> Path:
     """Where data sets are looked for unless told otherwise (`SPURBENCH_DATA` overrides it)."""
     return Path(os.environ.get("SPURBENCH_DATA") or Path(platformdirs.user_data_dir("spurbench")) / "data")

@@ -33,6 +33,8 @@ class Job:
     cache: Path
     device: str
     precision: str
+    memory_limit: int
+    """Bytes that a batched fit may use for itself."""
     isolated: bool
     """Run in a worker of its own: other people's code may leave anything behind in its process."""
 
@@ -55,9 +57,9 @@ class Note:
 
 @dataclass(frozen=True)
 class Started:
-    """A seed is being computed from now on."""
+    """One seed, or several at once, are being computed from now on."""
 
-    seed: int
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)

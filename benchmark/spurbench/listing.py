@@ -13,7 +13,7 @@ from .registry import Registries
 from .space import Choice
 
 Row = dict[str, Any]
-KINDS = ("methods", "datasets", "backbones")
+KINDS = ("methods", "datasets", "backbones", "inferences")
 
 
 def list_kind(kind: str, registries: Registries, data_root: Path, cache: Path) -> list[Row]:
@@ -22,6 +22,7 @@ def list_kind(kind: str, registries: Registries, data_root: Path, cache: Path) -
         "methods": lambda: list_methods(registries),
         "datasets": lambda: list_datasets(registries, data_root),
         "backbones": lambda: list_backbones(registries, cache),
+        "inferences": lambda: list_inferences(registries),
     }
     if kind not in rows:
         raise UsageError(f"there are no '{kind}' to list; write one of {', '.join(KINDS)}")
@@ -49,6 +50,32 @@ def list_methods(registries: Registries) -> list[Row]:
                 "configurations": _size(method.space),
                 "paper": card.paper,
                 "origin": registries.methods.origin(name),
+            }
+        )
+    return rows
+
+
+def list_inferences(registries: Registries) -> list[Row]:
+    """A row per group inference; one that cannot be imported says why."""
+    rows = []
+    for name in registries.inferences.names():
+        origin = registries.inferences.origin(name)
+        try:
+            inference = registries.inferences.get(name)
+        except SpurbenchError as error:
+            rows.append({"name": name, "title": str(error), "origin": origin})
+            continue
+        card = inference.card
+        rows.append(
+            {
+                "name": name,
+                "title": card.title,
+                "usage": f"--methods group_dro+{name}",
+                "supervision": str(card.supervision),
+                "inputs": ", ".join(card.inputs),
+                "configurations": _size(inference.space),
+                "paper": card.paper,
+                "origin": origin,
             }
         )
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -17,7 +18,11 @@ from .text_space import TextSpace
 
 
 class Predictor(Protocol):
-    """What `fit` returns: a fitted model, asked for logits on views that carry neither y nor a."""
+    """What `fit` returns: a fitted model, asked for logits on views that carry neither y nor a.
+
+    A class of predictors may also have `logits_many(predictors, view) -> (B, n, K)`, a static method that asks many of
+    them at once; each gets the logits that it gives alone.
+    """
 
     def logits(self, view: View) -> torch.Tensor:
         """(n, K) float scores, one row per example of the view, larger meaning more likely."""
@@ -34,6 +39,7 @@ class Task:
         seed: where all of the fit's randomness comes from.
         device: where to compute.
         val_view: the part of validation that the method may fit on; None unless its card declares `val_groups`.
+        memory_limit: bytes that a batched fit may use for itself; it splits its work, and results do not change.
     """
 
     method: str
@@ -44,6 +50,7 @@ class Task:
     seed: Seed
     device: torch.device
     val_view: View | None = None
+    memory_limit: int = 2 * 2**30
 
     @property
     def n_groups(self) -> int:
@@ -61,13 +68,21 @@ class Task:
         return self.val_view
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One thing to fit: a task, hence a seed, under one configuration."""
+
+    task: Task
+    config: Config
+
+
 class Method(Protocol):
     """A mitigation method. A class of this shape, registered under its card's name, is all a new method needs.
 
     `fit` returns one or more candidates: a method that stops early returns snapshots along training and leaves the
     choice to the harness, as for any other hyper-parameter. It reads no files, prints nothing and takes its
-    randomness from `task.seed`. A method may also define `fit_many(task, configs) -> list[Sequence[Predictor]]`,
-    which fits all configurations at once; the default calls `fit` for each.
+    randomness from `task.seed`. A method may also define `fit_many(problems) -> list[Fitted]`, which fits all
+    configurations of all seeds at once (see `BatchedMethod`); the default calls `fit` for each.
     """
 
     card: MethodCard
@@ -80,15 +95,77 @@ class Method(Protocol):
 Fitted: TypeAlias = "Sequence[Predictor] | ConfigurationError"
 
 
-def fit_many(method: Method, task: Task, configs: Sequence[Config]) -> list[Fitted]:
-    """Candidates for each configuration, by the method's own `fit_many` if it has one.
+class BatchedMethod(ABC):
+    """Base of methods that fit many problems in one computation; one problem is a batch of one.
+
+    The tasks of one call differ in seed, and so in what hangs on it: `val`, and groups where they were inferred. Their
+    training examples are the same, in the same order. What a problem gives must not depend on its company.
+    """
+
+    @abstractmethod
+    def fit_many(self, problems: Sequence[Problem]) -> Sequence[Fitted]:
+        """Candidates for each problem; a ConfigurationError in the place of one that is lost."""
+
+    def fit(self, task: Task, config: Config) -> Sequence[Predictor]:
+        """Candidates for one problem. Raises ConfigurationError if it is lost."""
+        (fitted,) = self.fit_many([Problem(task, config)])
+        if isinstance(fitted, ConfigurationError):
+            raise fitted
+        return fitted
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The problems of one task: they share its seed and data, and differ in their configuration.
+
+    Attributes:
+        places: where the problems stand in the batch that they were taken from.
+    """
+
+    task: Task
+    configs: tuple[Config, ...]
+    places: tuple[int, ...]
+
+    def column(self, name: str) -> torch.Tensor:
+        """(C,) float32: one hyper-parameter of every configuration, on the task's device."""
+        return torch.tensor([float(config[name]) for config in self.configs], device=self.task.device)
+
+
+def bundles(problems: Sequence[Problem]) -> list[Bundle]:
+    """The problems task by task, in order of first appearance."""
+    places: dict[int, list[int]] = {}
+    for place, problem in enumerate(problems):
+        places.setdefault(id(problem.task), []).append(place)
+    return [
+        Bundle(problems[where[0]].task, tuple(problems[i].config for i in where), tuple(where))
+        for where in places.values()
+    ]
+
+
+def in_place(parts: Sequence[Bundle], results: Sequence[Sequence[Fitted]]) -> list[Fitted]:
+    """What was fitted bundle by bundle, in the order of the problems."""
+    by_place = {
+        place: fitted
+        for part, some in zip(parts, results, strict=True)
+        for place, fitted in zip(part.places, some, strict=True)
+    }
+    return [by_place[place] for place in range(len(by_place))]
+
+
+def fits_many(method: object) -> bool:
+    """Whether a method can fit the problems of several seeds in one call."""
+    return callable(getattr(method, "fit_many", None))
+
+
+def fit_many(method: Method, problems: Sequence[Problem]) -> list[Fitted]:
+    """Candidates for each problem, by the method's own `fit_many` if it has one.
 
     A configuration whose fit raises ConfigurationError is lost, and the error stands in its place.
     """
-    batched = getattr(method, "fit_many", None)
-    fitted = [_fit(method, task, config) for config in configs] if batched is None else list(batched(task, configs))
-    if len(fitted) != len(configs):
-        raise MethodError(f"fit_many returned {len(fitted)} results for {len(configs)} configurations")
+    many = getattr(method, "fit_many", None)
+    fitted: list[Fitted] = [_fit(method, problem) for problem in problems] if many is None else list(many(problems))
+    if len(fitted) != len(problems):
+        raise MethodError(f"fit_many returned {len(fitted)} results for {len(problems)} problems")
     for candidates in fitted:
         if isinstance(candidates, ConfigurationError):
             continue
@@ -97,8 +174,8 @@ def fit_many(method: Method, task: Task, configs: Sequence[Config]) -> list[Fitt
     return fitted
 
 
-def _fit(method: Method, task: Task, config: Config) -> Fitted:
+def _fit(method: Method, problem: Problem) -> Fitted:
     try:
-        return method.fit(task, config)
+        return method.fit(problem.task, problem.config)
     except ConfigurationError as error:
         return error

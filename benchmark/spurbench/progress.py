@@ -112,7 +112,8 @@ class LiveDisplay:
         elif isinstance(event, Note):
             self._console.print(event.text, markup=False, highlight=False)
         elif isinstance(event, Started):
-            self._show(f"{where(row)} · seed {event.seed}", self._finished)
+            seeds = f"seed {event.seeds[0]}" if len(event.seeds) == 1 else f"{len(event.seeds)} seeds"
+            self._show(f"{where(row)} · {seeds}", self._finished)
         else:
             self.tally.add(row, event)
             self._finished += work.per_cell

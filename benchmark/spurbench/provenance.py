@@ -13,17 +13,9 @@ from . import __version__
 from .files import sha256_of
 
 NUMERIC = (
-    "attribute_text",
-    "data",
-    "evaluation",
-    "heads",
-    "method",
-    "metrics",
-    "seeds",
-    "space",
-    "text_space",
-    "texts",
-)
+    "attribute_text", "compose", "data", "evaluation", "heads", "isolation", "judge", "method", "metrics", "parallel",
+    "seeds", "solvers", "space", "tasks", "text_space", "texts",
+)  # fmt: skip
 """Harness modules whose code decides numbers: a change of any makes every record stale."""
 PLUGIN = "spurbench_plugin_"
 PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "scipy", "scikit-learn")
@@ -32,8 +24,11 @@ PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "scipy", "scikit-learn"
 def source_hash(thing: object) -> str:
     """sha256 over the source of a method's module and of every module of its own package that it imports, at any depth.
 
-    A change of any of them makes the method's records stale.
+    A change of any of them makes the method's records stale. A composed method is what it is composed of.
     """
+    parts = getattr(thing, "composed_of", ())
+    if parts:
+        return sha256_of(source_hash(part).encode() for part in parts)
     kind = thing if isinstance(thing, type) else type(thing)
     # Base classes count wherever they come from: a method may inherit its `fit` from another package's.
     bases = {base.__module__ for base in kind.__mro__} - {"builtins", "typing", "abc"}
@@ -70,9 +65,15 @@ def _lies_beside(module: str, folders: set[Path]) -> bool:
 
 
 def harness_hash() -> str:
-    """sha256 over the source of the harness's own numeric modules."""
-    files = {name: _source_file(f"spurbench.{name}") for name in NUMERIC}
-    return sha256_of(part for name, path in files.items() if path for part in (name.encode(), path.read_bytes()))
+    """sha256 over the source of the harness's own numeric modules; of a package, over every file of it."""
+    parts: list[bytes] = []
+    for name in NUMERIC:
+        path = _source_file(f"spurbench.{name}")
+        if path is not None:
+            files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+            for file in files:
+                parts += [f"{name}/{file.relative_to(path.parent).as_posix()}".encode(), file.read_bytes()]
+    return sha256_of(parts)
 
 
 def environment(device: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from operator import gt
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +30,22 @@ GROUPS = "group"
 Predictions = Mapping[str, NDArray[np.int16]]
 
 
-class Candidate(Strict):
-    """One configuration at one snapshot of its training, judged on the harness's part of validation and on test."""
+class Candidate(NamedTuple):
+    """One configuration at one snapshot of its training, judged on the harness's part of validation and on test.
 
-    config: dict[str, float | int | str | bool]
-    snapshot: int = Field(ge=0)
+    A row rather than an object in JSON: a record holds hundreds.
+    """
+
+    config: Annotated[int, Field(ge=0)]
+    """Which of the seed's configurations."""
+    snapshot: Annotated[int, Field(ge=0)]
     selection: list[int] | None = None
     """Correct per group on the selection examples; None where it cannot be chosen."""
     test: list[int] | None = None
     error: str = ""
     """Why it cannot be chosen, e.g. non-finite logits."""
+    optimality: float | None = None
+    """What a convex solver reached, in the terms of `solvers`; None where nothing is solved to convergence."""
 
 
 class Selected(Strict):
@@ -66,6 +72,8 @@ class SeedResult(Strict):
     status: Literal["ok", "failed"]
     selection_total: list[int] = Field(default_factory=list)
     test_total: list[int] = Field(default_factory=list)
+    configs: list[dict[str, float | int | str | bool]] = Field(default_factory=list)
+    """The configurations tried."""
     candidates: list[Candidate] = Field(default_factory=list)
     selected: dict[Selection, Selected] = Field(default_factory=dict)
     failure: Failure | None = None
@@ -78,6 +86,8 @@ class SeedResult(Strict):
             raise ValueError(f"seed {self.seed}: a failed seed has a failure, others have none")
         if self.status == "ok" and not self.selected:
             raise ValueError(f"seed {self.seed}: nothing selected")
+        if any(candidate.config >= len(self.configs) for candidate in self.candidates):
+            raise ValueError(f"seed {self.seed}: a candidate has a configuration that is not among the seed's")
         for selected in self.selected.values():
             if selected.candidate >= len(self.candidates):
                 raise ValueError(f"seed {self.seed}: selected candidate {selected.candidate} does not exist")
@@ -104,7 +114,7 @@ class Times(Strict):
 class Record(Strict):
     """All seeds of one (rules, data set, backbone, method)."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     rules: str
     dataset: str
     backbone: str
@@ -290,9 +300,13 @@ def _seed_json(seed: dict[str, Any]) -> str:
     def compact(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
 
-    rows = [f"   {compact(key)}: {compact(seed[key])}" for key in seed if key not in ("candidates", "selected")]
+    rows = [
+        f"   {compact(key)}: {compact(seed[key])}" for key in seed if key not in ("configs", "candidates", "selected")
+    ]
+    configs = ",\n".join(f"    {compact(config)}" for config in seed["configs"])
     candidates = ",\n".join(f"    {compact(candidate)}" for candidate in seed["candidates"])
     selected = ",\n".join(f"    {compact(rule)}: {compact(value)}" for rule, value in seed["selected"].items())
+    rows.append(f'   "configs": [\n{configs}\n   ]' if configs else '   "configs": []')
     rows.append(f'   "candidates": [\n{candidates}\n   ]' if candidates else '   "candidates": []')
     rows.append(f'   "selected": {{\n{selected}\n   }}' if selected else '   "selected": {}')
     return "  {\n" + ",\n".join(rows) + "\n  }"

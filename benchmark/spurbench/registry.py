@@ -20,10 +20,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
 
-from .cards import BackboneCard, DatasetCard, MethodCard
+from .cards import BackboneCard, DatasetCard, InferenceCard, MethodCard
 from .errors import PluginError, SpurbenchError, UnknownNameError, UsageError
 
 T = TypeVar("T")
+OURS = "package spurbench ("
+"""How the origin of a thing begins that this distribution ships."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class Registry(Generic[T]):
     Args:
         kind: singular noun for messages, e.g. `method`.
         group: entry-point group, e.g. `spurbench.methods`; empty for none.
+        extras: things that stand behind a plus, as in `group_dro+george`, and `compose.Composed` joins to one of these.
     """
 
-    def __init__(self, kind: str, group: str = "") -> None:
+    def __init__(self, kind: str, group: str = "", extras: Registry[Any] | None = None) -> None:
         self.kind = kind
+        self._extras = extras
         self._entries: dict[str, Entry] = {}
         self._made: dict[str, T] = {}
         if group:
@@ -102,7 +106,23 @@ class Registry(Generic[T]):
         prefix, colon, argument = name.partition(":")
         if colon and prefix in self._entries:
             return self._entries[prefix], argument
+        base, plus, extra = name.rpartition("+")
+        if plus and self._extras is not None:
+            return self._joined(base, extra), None
         raise UnknownNameError(self.kind, name, self._entries)
+
+    def _joined(self, base: str, extra: str) -> Entry:
+        """The entry for two things that are composed; it counts as foreign if one of them is."""
+        assert self._extras is not None
+        origins = sorted((self.origin(base), self._extras.origin(extra)), key=lambda origin: origin.startswith(OURS))
+
+        def load() -> Any:
+            assert self._extras is not None
+            # By name: names can be looked up without torch, which composing needs.
+            composed = importlib.import_module("spurbench.compose").Composed
+            return composed(self.fresh(base), self._extras.fresh(extra))
+
+        return Entry(origins[0], load)
 
     def _make(self, name: str) -> T:
         _, argument = self._entry(name)
@@ -210,11 +230,12 @@ def _same(thing: Any) -> Any:
 
 @dataclass(frozen=True)
 class Registries:
-    """The three registries of a session, and the plugins that were added to them."""
+    """The registries of a session, and the plugins that were added to them."""
 
     methods: Registry[Any]
     datasets: Registry[Any]
     backbones: Registry[Any]
+    inferences: Registry[Any]
     plugins: tuple[str, ...] = ()
 
 
@@ -223,16 +244,19 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
 
     A plugin's classes and objects are registered by the kind of their `card`. Raises PluginError or UsageError.
     """
+    inferences: Registry[Any] = Registry("group inference", "spurbench.inferences")
     registries = Registries(
-        Registry("method", "spurbench.methods"),
+        Registry("method", "spurbench.methods", extras=inferences),
         Registry("dataset", "spurbench.datasets"),
         Registry("backbone", "spurbench.backbones"),
+        inferences,
         tuple(plugins),
     )
     by_card: dict[type, Registry[Any]] = {
         MethodCard: registries.methods,
         DatasetCard: registries.datasets,
         BackboneCard: registries.backbones,
+        InferenceCard: registries.inferences,
     }
     for plugin in {Path(name).resolve() if name.endswith(".py") else name: name for name in plugins}.values():
         module = import_plugin(plugin)
@@ -246,7 +270,7 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
         if not found:
             raise PluginError(
                 f"plugin {plugin} defines nothing to register: it needs a class or object with a `card` that is a "
-                "MethodCard, DatasetCard or BackboneCard"
+                "MethodCard, DatasetCard, BackboneCard or InferenceCard"
             )
     return registries
 

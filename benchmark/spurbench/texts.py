@@ -9,9 +9,9 @@ import torch
 from .backbones import Backbone, Tower
 from .cards import DatasetCard, PromptSet
 from .data import OwnFeatures
-from .evaluation import Text
 from .features import FeatureStore
 from .rules import Rules
+from .tasks import Text
 
 OWN_SCALE = 100.0
 """Logit scale where a data set brings its own text features: the one that OpenAI's models were trained to."""

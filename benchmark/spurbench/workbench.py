@@ -14,13 +14,13 @@ from .cards import Input
 from .data import Ints, Photos
 from .encode import preprocessed
 from .errors import DataError, SpurbenchError
-from .evaluation import Prepared, Text
 from .features import IMAGE_KINDS, FeatureStore
 from .files import digest
 from .jobs import Job, Listener, Note, Stage
 from .keys import LoadedData, key_parts, load_data
 from .registry import Registries
 from .rules import Rules
+from .tasks import Prepared, Text
 from .texts import own_text, text_of
 
 T = TypeVar("T")
@@ -64,6 +64,7 @@ class Workbench:
             text=text,
             fingerprints=(self.data.fingerprint, "own" if own is not None else self.backbone.fingerprint),
             device=torch.device(self.job.device),
+            memory_limit=self.job.memory_limit,
         )
 
     def _once(self, part: str, make: Callable[[], T]) -> T:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 
 from spurbench.cards import MethodCard, Supervision
-from spurbench.heads import Standardiser
-from spurbench.method import Predictor, Task
-from spurbench.space import Choice, Config, Distribution, LogUniform
+from spurbench.heads import (
+    Descent,
+    Standardiser,
+    cross_entropy_gradient,
+    descend,
+    drawn,
+    heads_of,
+    padded,
+    standardised,
+)
+from spurbench.method import BatchedMethod, Bundle, Fitted, Problem, bundles, in_place
+from spurbench.parallel import on_every_core
+from spurbench.space import Choice, Distribution, LogUniform
 
-SNAPSHOTS = (2, 5, 10, 30, 100)
+EPOCHS = (3, 10, 30)
 """Epochs after which a snapshot is a candidate; dense at the start, where a linear head is often best."""
 BATCH = 128
 
 
-class GroupDRO:
-    """Group distributionally robust optimisation of a linear head by SGD, all configurations in one batch.
+class GroupDRO(BatchedMethod):
+    """Group distributionally robust optimisation of a linear head by SGD, all configurations of a seed in one batch.
 
     Sagawa et al. 2020 (arXiv 1911.08731), algorithm 1 with group adjustment, as in `loss.py` of the released code.
     Per batch, drawn group-balanced with replacement: group mean losses l_g; q_g <- q_g exp(eta (l_g + C / sqrt(n_g))),
@@ -40,92 +50,58 @@ class GroupDRO:
         "adjustment": Choice(0.0, 1.0, 2.0, 3.0, 4.0, 5.0),
     }
 
-    def fit(self, task: Task, config: Config) -> Sequence[Predictor]:
-        """Snapshots along training."""
-        return self.fit_many(task, [config])[0]
-
-    def fit_many(self, task: Task, configs: Sequence[Config]) -> list[Sequence[Predictor]]:
-        """Snapshots for each configuration; every configuration sees the same batches."""
-        raw, y, groups = task.train.embeddings().double().numpy(), task.train.y, task.train.groups
-        scaler = Standardiser.fit(raw)
-        x = torch.from_numpy(scaler(raw)).float().to(task.device)
-        totals = torch.bincount(groups, minlength=task.n_groups)
-        probabilities = 1.0 / totals[groups].double()
-        y, groups = y.to(task.device), groups.to(task.device)
-
-        def column(name: str) -> torch.Tensor:
-            return torch.tensor([float(config[name]) for config in configs], device=task.device)
-
-        lr, decay, eta = column("lr"), column("weight_decay"), column("eta")
-        margin = column("adjustment")[:, None] / totals.clamp_min(1).sqrt().to(task.device)
-        state = DROState.start(len(configs), x.shape[1], task.n_classes, totals.to(task.device))
-        generator = task.seed.derive("batches").torch()
-        steps = -(-len(x) // BATCH)
-        snapshots: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for epoch in range(1, SNAPSHOTS[-1] + 1):
-            order = torch.multinomial(probabilities, steps * BATCH, replacement=True, generator=generator)
-            for batch in torch.split(order.to(task.device), BATCH):
-                dro_step(state, x[batch], y[batch], groups[batch], lr, decay, eta, margin)
-            if epoch in SNAPSHOTS:
-                snapshots.append((state.weight.double().cpu(), state.bias.double().cpu()))
-        return [
-            [scaler.fold(weights[b].T.numpy(), biases[b, 0].numpy()) for weights, biases in snapshots]
-            for b in range(len(configs))
-        ]
+    def fit_many(self, problems: Sequence[Problem]) -> Sequence[Fitted]:
+        """Snapshots along training; the configurations of a seed see the same batches."""
+        scaler, x = standardised(problems[0].task)
+        parts = bundles(problems)
+        return in_place(parts, on_every_core(partial(_train, scaler, x), parts, x.device))
 
 
-@dataclass
-class DROState:
-    """Weights (B, d, K), biases (B, 1, K), the momenta of both, and group weights q (B, G) of B problems."""
+def _train(scaler: Standardiser, x: torch.Tensor, part: Bundle) -> list[Fitted]:
+    task = part.task
+    y, groups = task.train.y.to(x.device), task.train.groups
+    totals = torch.bincount(groups, minlength=task.n_groups)
+    groups = groups.to(x.device)
+    weights = GroupWeights(totals.to(x.device), part.column("eta"), part.column("adjustment"))
 
-    weight: torch.Tensor
-    bias: torch.Tensor
-    weight_momentum: torch.Tensor
-    bias_momentum: torch.Tensor
-    q: torch.Tensor
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for rows in drawn(1.0 / totals[task.train.groups].double(), BATCH, task.seed.derive("batches").torch()):
+            rows = rows.to(x.device)
+            yield x[rows], rows
 
-    @classmethod
-    def start(cls, problems: int, d: int, n_classes: int, totals: torch.Tensor) -> DROState:
-        """Zero heads; q uniform over the groups that have training examples (totals (G,) > 0)."""
-        weight = torch.zeros(problems, d, n_classes, device=totals.device)
-        bias = torch.zeros(problems, 1, n_classes, device=totals.device)
-        present = (totals > 0).float()
-        q = (present / present.sum()).repeat(problems, 1)
-        return cls(weight, bias, weight.clone(), bias.clone(), q)
+    def gradient(logits: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        losses = -torch.log_softmax(logits, dim=-1).gather(-1, y[rows, None, None].expand(-1, len(part.configs), 1))
+        return cross_entropy_gradient(logits, y[rows], weights.update(losses[..., 0], groups[rows]))
+
+    steps = -(-len(x) // BATCH)
+    descent = Descent(part.column("lr"), part.column("weight_decay"))
+    shape = len(part.configs), task.n_classes, x.shape[1]
+    return heads_of(scaler, descend(batches(), gradient, descent, shape, [steps * epoch for epoch in EPOCHS]))
 
 
-def dro_step(
-    state: DROState,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    groups: torch.Tensor,
-    lr: torch.Tensor,
-    decay: torch.Tensor,
-    eta: torch.Tensor,
-    margin: torch.Tensor,
-) -> None:
-    """One step on a batch x (m, d), y and groups (m,), for B problems at once; gradients in closed form.
+class GroupWeights:
+    """The adversary: weights q (C, G) over groups for C configurations, uniform at first over the groups that occur.
 
     Args:
-        lr, decay, eta: (B,).
-        margin: (B, G), the adjustment C / sqrt(n_g).
+        totals: (G,) training examples per group, n_g.
+        eta: (C,) step size of the exponentiated gradient.
+        adjustment: (C,), the paper's generalisation adjustment.
     """
-    log_p = torch.log_softmax(x @ state.weight + state.bias, dim=-1)
-    losses = -log_p.gather(-1, y.expand(len(lr), -1)[..., None])[..., 0]
-    member = torch.nn.functional.one_hot(groups, state.q.shape[1]).to(x)
-    size = member.sum(dim=0)
-    present = size > 0
-    group_loss = losses @ member / size.clamp_min(1)
-    # The mass of the groups in the batch is shared anew among them. The largest exponent is taken out first: only
-    # ratios matter, and they must not overflow.
-    growth = torch.where(present, eta[:, None] * (group_loss + margin), -torch.inf)
-    grown = state.q * torch.exp(growth - growth.max(dim=1, keepdim=True).values)
-    mass = (state.q * present).sum(dim=1, keepdim=True)
-    state.q = torch.where(present, grown * mass / grown.sum(dim=1, keepdim=True).clamp_min(1e-30), state.q)
 
-    share = (state.q / size.clamp_min(1))[:, groups]
-    error = (log_p.exp() - torch.nn.functional.one_hot(y, log_p.shape[-1]).to(x)) * share[..., None]
-    state.weight_momentum = 0.9 * state.weight_momentum + x.T @ error + decay[:, None, None] * state.weight
-    state.bias_momentum = 0.9 * state.bias_momentum + error.sum(dim=1, keepdim=True)
-    state.weight = state.weight - lr[:, None, None] * state.weight_momentum
-    state.bias = state.bias - lr[:, None, None] * state.bias_momentum
+    def __init__(self, totals: torch.Tensor, eta: torch.Tensor, adjustment: torch.Tensor) -> None:
+        present = (totals > 0).float()
+        self.q = (present / present.sum()).repeat(len(eta), 1)
+        self.eta, self.margin = eta[:, None], adjustment[:, None] / totals.clamp_min(1).sqrt()
+
+    def update(self, losses: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+        """Move q by the losses (m, C) of a batch with groups (m,); the examples' weights in the loss, (m, C)."""
+        member = torch.nn.functional.one_hot(groups, self.q.shape[1]).to(losses)
+        size = member.sum(dim=0)
+        present = size > 0
+        sums = (padded(member).T @ padded(losses))[: len(size), : losses.shape[1]].T
+        # The mass of the groups in the batch is shared anew among them; in logarithms, for it must not overflow.
+        growth = self.q.clamp_min(1e-30).log() + self.eta * (sums / size.clamp_min(1) + self.margin)
+        shares = torch.softmax(torch.where(present, growth, -torch.inf), dim=1)
+        mass = (self.q * present).sum(dim=1, keepdim=True)
+        self.q = torch.where(present, shares * mass, self.q)
+        return (self.q / size.clamp_min(1)).T[groups]

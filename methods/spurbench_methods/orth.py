@@ -13,11 +13,12 @@ from scipy.linalg import solve
 
 from spurbench.cards import MethodCard, Supervision
 from spurbench.errors import ConfigurationError
+from spurbench.heads import UnitLinearHead
 from spurbench.method import Predictor, Task
 from spurbench.space import Config, Distribution, LogUniform
 
 from .spans import EPS, span_basis
-from .zero_shot import CosineHead
+from .zero_shot import cosine_head
 
 Matrix = NDArray[np.float64]
 
@@ -86,13 +87,13 @@ def calibrated(p0: Matrix, pairs: Matrix, strength: float) -> Matrix:
     return np.asarray(solve(gram, p0, assume_a="pos").T, dtype=np.float64)
 
 
-def _head(matrix: Matrix, task: Task) -> CosineHead:
+def _head(matrix: Matrix, task: Task) -> UnitLinearHead:
     """Zero-shot with P w_c for the class vectors w_c. Raises ConfigurationError where nothing is left of one."""
     moved = _array(task.text.classes()) @ matrix.T
     left = np.linalg.norm(moved, axis=1)
     if left.min() <= len(matrix) * EPS:
         raise ConfigurationError(f"nothing is left of the text of class {left.argmin()}: the attribute's texts span it")
-    return CosineHead(torch.from_numpy(moved / left[:, None]).float(), task.text.logit_scale)
+    return cosine_head(torch.from_numpy(moved / left[:, None]).float(), task.text.logit_scale)
 
 
 def _array(vectors: torch.Tensor) -> Matrix:

@@ -1,18 +1,16 @@
-"""RWG: weight every group alike."""
+"""RWG and RWY: weight every group, or every class, alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from spurbench.cards import MethodCard, Supervision
-from spurbench.heads import L2_GRID, features_and_labels, fit_probe
-from spurbench.method import Predictor, Task
-from spurbench.space import Config, Distribution
+from spurbench.heads import L2_GRID, balancing_weights, fit_probes
+from spurbench.method import BatchedMethod, Fitted, Problem
+from spurbench.space import Distribution
 
 
-class RWG:
+class RWG(BatchedMethod):
     """ERM with each example weighted by N / (G n_g), so that all G groups that occur carry the same mass.
 
     Idrissi et al. 2022 (arXiv 2110.14503) draw mini-batches with probabilities proportional to 1 / n_g; for a convex
@@ -28,10 +26,17 @@ class RWG:
     )
     space: Mapping[str, Distribution] = {"C": L2_GRID}
 
-    def fit(self, task: Task, config: Config) -> Sequence[Predictor]:
-        """One head."""
-        x, y = features_and_labels(task.train)
-        groups = task.train.groups.numpy()
-        totals = np.bincount(groups, minlength=task.n_groups)
-        weights = len(groups) / (np.count_nonzero(totals) * totals[groups].astype(np.float64))
-        return [fit_probe(x, y, task.n_classes, c=float(config["C"]), sample_weight=weights)]
+    def fit_many(self, problems: Sequence[Problem]) -> Sequence[Fitted]:
+        """One head each."""
+        return fit_probes(problems, lambda task: balancing_weights(task.train.groups))
+
+
+class RWY(BatchedMethod):
+    """The same with classes in place of groups, N / (K n_y): what class balance alone is worth."""
+
+    card = MethodCard(name="rwy", title="RWY (class reweighting)", paper="arXiv 2110.14503")
+    space: Mapping[str, Distribution] = {"C": L2_GRID}
+
+    def fit_many(self, problems: Sequence[Problem]) -> Sequence[Fitted]:
+        """One head each."""
+        return fit_probes(problems, lambda task: balancing_weights(task.train.y))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
 
 from spurbench.cards import MethodCard
-from spurbench.data import View
+from spurbench.heads import UnitLinearHead
 from spurbench.method import Predictor, Task
 from spurbench.space import Config, Distribution
 
@@ -33,17 +32,9 @@ class ZeroShot:
 
     def fit(self, task: Task, config: Config) -> Sequence[Predictor]:  # noqa: ARG002
         """One predictor; there is nothing to configure."""
-        return [CosineHead(task.text.classes(), task.text.logit_scale)]
+        return [cosine_head(task.text.classes(), task.text.logit_scale)]
 
 
-@dataclass(frozen=True)
-class CosineHead:
-    """Scaled cosine between unit embeddings and unit class vectors (K, d)."""
-
-    class_vectors: torch.Tensor
-    scale: float
-
-    def logits(self, view: View) -> torch.Tensor:
-        """(n, K) scores."""
-        unit = torch.nn.functional.normalize(view.embeddings(), dim=-1)
-        return self.scale * unit @ self.class_vectors.to(unit).T
+def cosine_head(class_vectors: torch.Tensor, scale: float) -> UnitLinearHead:
+    """Scaled cosine between embeddings and unit class vectors (K, d)."""
+    return UnitLinearHead(scale * class_vectors, torch.zeros(len(class_vectors)))

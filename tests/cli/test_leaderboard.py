@@ -108,7 +108,9 @@ def test_results_are_read_and_rendered_without_torch() -> None:
 
 @pytest.mark.slow
 def test_the_committed_records_are_reproduced_from_nothing(spurbench: Spurbench, tmp_path: Path) -> None:
-    run = spurbench("run", "--datasets", "menagerie-birds")
+    # One method of each kind: converged, trained, averaged over subsets, two-layered, of text alone.
+    some = {"erm", "group_dro", "dfr_val", "erm_adapter", "roboshot"}
+    run = spurbench("run", "--datasets", "menagerie-birds", "--methods", ",".join(sorted(some)))
     assert run.returncode == 0, run.stdout + run.stderr
     ours, committed = (
         {
@@ -116,7 +118,7 @@ def test_the_committed_records_are_reproduced_from_nothing(spurbench: Spurbench,
             for row in json.loads(
                 spurbench("leaderboard", "--results", root, "--format", "json", "--output", "-").stdout
             )
-            if row["dataset"] == "menagerie-birds" and row["rules"] == "v1"
+            if row["dataset"] == "menagerie-birds" and row["rules"] == "v1" and row["method"] in some
         }
         for root in (tmp_path / "results", REPOSITORY / "results")
     )

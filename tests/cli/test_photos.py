@@ -205,8 +205,8 @@ def test_a_plan_says_what_will_be_done_and_does_nothing(
     )
     plan = spurbench("plan", *command)
     assert plan.returncode == 0
-    assert "12 cells to compute, 0 done, about" in plan.stdout
-    assert "3 missing" in plan.stdout
+    assert "40 cells to compute, 0 done, about" in plan.stdout
+    assert "10 missing" in plan.stdout
     assert "weights 'openai' of RN50 are not on this machine" in plan.stdout
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "cache/features").exists()
@@ -219,7 +219,7 @@ def test_a_photo_that_changes_makes_the_features_and_the_records_stale(
     spurbench("run", *grid, "--methods", "subg")
     Image.new("RGB", (40, 48), "red").save(photos / "test/cat/lawn/0.jpg")
     plan = spurbench("plan", *grid, "--methods", "subg").stdout
-    assert "3 stale" in plan
+    assert "10 stale" in plan
     assert "changed since: data" in plan
     assert "86 photos at" in spurbench("features", "build", *grid).stdout
 

@@ -37,10 +37,8 @@ def ok(seed: int, test: Sequence[int], total: Sequence[int] = TOTAL, **others: S
         "status": "ok",
         "selection_total": list(TOTAL),
         "test_total": list(total),
-        "candidates": [
-            {"config": {"C": float(i)}, "snapshot": 0, "selection": [1, 1, 1, 1], "test": list(counts)}
-            for i, counts in enumerate(chosen.values())
-        ],
+        "configs": [{"C": float(i)} for i in range(len(chosen))],
+        "candidates": [[i, 0, [1, 1, 1, 1], list(counts)] for i, counts in enumerate(chosen.values())],
         "selected": {
             rule: {"candidate": i, "test": list(counts), "predictions": ""}
             for i, (rule, counts) in enumerate(chosen.items())
@@ -274,13 +272,13 @@ def test_each_selection_rule_shows_its_own_choice() -> None:
 
 
 def test_configurations_and_candidates_are_counted_apart() -> None:
-    def seed(number: int, configs: Sequence[dict[str, object]]) -> dict[str, Any]:
-        made = ok(number, [1, 1, 1, 1])
-        candidates = [{**made["candidates"][0], "config": config, "snapshot": i} for i, config in enumerate(configs)]
-        return {**made, "candidates": candidates}
+    def seed(number: int, tried: Sequence[int]) -> dict[str, Any]:
+        """A seed with one candidate for each configuration named."""
+        candidates = [[config, i, None, [1, 1, 1, 1]] for i, config in enumerate(tried)]
+        configs = [{"C": 1.0}, {"C": 0.1}, {"C": 10.0}]
+        return {**ok(number, [1, 1, 1, 1]), "configs": configs, "candidates": candidates}
 
-    one, other = {"C": 1.0, "balanced": True}, {"C": 0.1, "balanced": True}
-    row = rows(record("a", [seed(0, [one, one, dict(reversed(one.items()))]), seed(1, [one, other])], budget=2))["a"]
+    row = rows(record("a", [seed(0, [0, 0, 0]), seed(1, [0, 2])], budget=2))["a"]
     assert (row.n_configs, row.n_candidates) == (2, 3)
 
 

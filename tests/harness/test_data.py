@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spurbench.cards import DatasetCard, MethodCard, Supervision
 from spurbench.data import Examples, Ints, OwnFeatures, View
 from spurbench.errors import DataError, MethodError, SupervisionError
-from spurbench.evaluation import Prepared, evaluate
+from spurbench.evaluation import evaluate
 from spurbench.executors.inline import InlineExecutor
 from spurbench.files import HashCache, digest
 from spurbench.images import PhotoFiles
@@ -26,6 +26,7 @@ from spurbench.jobs import Event, Finished, Job
 from spurbench.keys import key_parts, load_data
 from spurbench.registry import load_registries
 from spurbench.rules import load_rules
+from spurbench.tasks import Prepared
 from spurbench.workbench import Features
 
 N, K, A = 60, 2, 3
@@ -349,7 +350,7 @@ def test_what_is_not_declared_cannot_be_reached_from_what_a_method_gets(words: t
     assert made.features is not None
     source = Features({"embeddings": torch.from_numpy(made.features.embeddings)}, None, None)
     prepared = Prepared(CARD, made, source, None, ("toy", "own"), torch.device("cpu"))
-    evaluate(spy, prepared, load_rules("quick"), 0)
+    evaluate(spy, prepared, load_rules("quick"), [0])
     arrays = list(reachable(spy.given, {}))
     train, val, test = (made.rows(split) for split in ("train", "val", "test"))
     assert len(orders(spy.given, train)) > 1
@@ -410,6 +411,7 @@ def test_what_a_run_hands_to_a_method_does_not_lead_to_the_labels_of_test(tmp_pa
         cache=tmp_path,
         device="cpu",
         precision="fp32",
+        memory_limit=2**30,
         isolated=False,
     )
     InlineExecutor(registries).run(job, events.append)
@@ -432,7 +434,7 @@ def test_a_job_whose_key_is_not_that_of_what_is_here_fails(tmp_path: Path) -> No
     events: list[Event] = []
     job = Job(
         "f" * 64, "spurtest_toy", "own features", "spurtest_spy", (0, 1), load_rules("quick"), tmp_path, tmp_path,
-        "cpu", "fp32", isolated=False,
+        "cpu", "fp32", 2**30, isolated=False,
     )  # fmt: skip
     InlineExecutor(registries).run(job, events.append)
     failures = [event.result.failure for event in events if isinstance(event, Finished)]

@@ -20,6 +20,7 @@ from spurbench.cards import check_name
 from spurbench.errors import UsageError
 from spurbench.files import (
     HashCache,
+    bytes_of,
     canonical_json,
     default_cache,
     default_data_root,
@@ -43,6 +44,32 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=10,
 )
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("512M", 512 * 2**20),
+        ("2G", 2 * 2**30),
+        ("1.5GiB", 3 * 2**29),
+        ("16m", 2**24),
+        ("16384K", 2**24),
+        (" 1 gb ", 2**30),
+        ("0.5t", 2**39),
+    ],
+)
+def test_sizes_are_written_as_people_write_them(size: str, expected: int) -> None:
+    assert bytes_of(size) == expected
+
+
+@pytest.mark.parametrize(
+    "size",
+    ["", "G", "2", "2000000000", "-2G", "2 G G", "2GG", "two G", "1,5G", "1e3M", "nanG", ".5G", "2X", "15M", "0G"],
+)
+def test_what_is_no_size_or_too_small_a_one_is_a_wrong_call_that_says_what_to_write(size: str) -> None:
+    with pytest.raises(UsageError, match=r"is not a size of 16M or more; write for example 512M or 2G") as caught:
+        bytes_of(size)
+    assert f"'{size}'" in str(caught.value)
 
 
 @given(NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import spurbench
 from spurbench import provenance
 from spurbench.provenance import environment, harness_hash, source_hash
 from spurbench.registry import load_registries
@@ -165,7 +167,7 @@ def test_what_a_method_uses_of_the_methods_we_ship_counts(
 
 
 def test_the_modules_that_decide_numbers_all_exist() -> None:
-    assert {"heads", "evaluation", "data", "metrics", "seeds"} <= set(provenance.NUMERIC)
+    assert {"heads", "solvers", "evaluation", "judge", "tasks", "data", "metrics", "seeds"} <= set(provenance.NUMERIC)
     assert all(provenance._source_file(f"spurbench.{name}") for name in provenance.NUMERIC)
 
 
@@ -177,6 +179,62 @@ def test_the_harness_hash_changes_with_every_module_that_decides_numbers(
     assert harness_hash() == before
     changed(f"spurbench.{name}")
     assert harness_hash() != before
+
+
+def package_files() -> list[str]:
+    """Every file of the packages that decide numbers, below the harness's own folder."""
+    root = Path(spurbench.__file__).parent
+    packages = [root / name for name in provenance.NUMERIC if (root / name).is_dir()]
+    return sorted(file.relative_to(root).as_posix() for package in packages for file in package.rglob("*.py"))
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of the harness's source that hashes are taken of: its files can be changed."""
+    root = tmp_path / "spurbench"
+    shutil.copytree(Path(spurbench.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def source_file(module: str) -> Path | None:
+        place = root.joinpath(*module.split(".")[1:])
+        found = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        return found if found.is_file() else None
+
+    monkeypatch.setattr(provenance, "_source_file", source_file)
+    return root
+
+
+def test_the_packages_that_decide_numbers_have_files_of_their_own() -> None:
+    found = package_files()
+    assert {"heads/__init__.py", "heads/linear.py", "heads/descent.py", "heads/adapter.py"} <= set(found)
+    assert any(name.startswith("solvers/") for name in found)
+
+
+@pytest.mark.parametrize("name", package_files())
+def test_the_harness_hash_changes_with_every_file_of_a_package_that_decides_numbers(copied: Path, name: str) -> None:
+    before = harness_hash()
+    with (copied / name).open("a") as stream:
+        stream.write("# changed\n")
+    assert harness_hash() != before
+
+
+def test_the_harness_hash_notices_a_file_that_comes_goes_or_moves(copied: Path) -> None:
+    hashes = [harness_hash()]
+    (copied / "heads" / "deeper").mkdir()
+    (copied / "heads" / "deeper" / "more.py").write_text("x = 1\n")
+    hashes.append(harness_hash())
+    (copied / "heads" / "deeper" / "more.py").rename(copied / "heads" / "more.py")
+    hashes.append(harness_hash())
+    (copied / "heads" / "more.py").unlink()
+    assert len(set(hashes)) == 3
+    assert harness_hash() == hashes[0]
+
+
+def test_the_harness_hash_is_of_source_and_not_of_what_python_makes_of_it(copied: Path) -> None:
+    before = harness_hash()
+    cache = copied / "heads" / "__pycache__"
+    cache.mkdir()
+    (cache / "linear.cpython-311.pyc").write_bytes(b"compiled")
+    assert harness_hash() == before
 
 
 @pytest.mark.parametrize("name", ["board", "cli", "render", "progress"])

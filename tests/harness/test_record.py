@@ -21,6 +21,7 @@ from spurbench.jobs import failed
 from spurbench.record import (
     GROUPS,
     MOST,
+    Candidate,
     Record,
     SeedResult,
     array_hash,
@@ -38,14 +39,9 @@ TOTAL = [3, 1, 2, 4]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 COUNTS = st.tuples(*(st.integers(0, total) for total in TOTAL)).map(list)
-CANDIDATES = st.fixed_dictionaries(
-    {
-        "config": st.dictionaries(TEXT, FLOATS | st.integers(-(2**53), 2**53) | TEXT | st.booleans(), max_size=3),
-        "snapshot": st.integers(0, 5),
-        "selection": st.none() | COUNTS,
-        "test": st.none() | COUNTS,
-        "error": TEXT,
-    }
+CONFIGS = st.dictionaries(TEXT, FLOATS | st.integers(-(2**53), 2**53) | TEXT | st.booleans(), max_size=3)
+CANDIDATES = st.builds(
+    Candidate, st.integers(0, 1), st.integers(0, 5), st.none() | COUNTS, st.none() | COUNTS, TEXT, st.none() | FLOATS
 )
 
 
@@ -69,19 +65,18 @@ def predictions(*seeds: int) -> dict[str, NDArray[np.int16]]:
 
 def seed_result(seed: int = 0, **changes: object) -> dict[str, Any]:
     """A seed's result; unless told otherwise, what was selected has the counts of the first candidate."""
-    tried: Any = changes.get("candidates") or [
-        {"config": {"C": 1.0}, "snapshot": 0, "selection": [1, 1, 1, 1], "test": right(seed)}
-    ]
+    tried: Any = changes.get("candidates") or [Candidate(0, 0, [1, 1, 1, 1], right(seed))]
     return {
         "seed": seed,
         "status": "ok",
         "selection_total": TOTAL,
         "test_total": TOTAL,
+        "configs": [{"C": 1.0}],
         "candidates": tried,
         "selected": {
             "worst_group": {
                 "candidate": 0,
-                "test": tried[0].get("test") or right(seed),
+                "test": tried[0].test or right(seed),
                 "predictions": array_hash(predicted(seed)),
             }
         },
@@ -128,22 +123,31 @@ def written(results: Path, *seeds: int) -> tuple[Path, Record]:
     return path, made
 
 
-@given(st.lists(CANDIDATES, max_size=2), COUNTS, TEXT, st.dictionaries(TEXT, FLOATS | TEXT, max_size=3))
+@given(
+    st.lists(CONFIGS, min_size=2, max_size=2),
+    st.lists(CANDIDATES, max_size=2),
+    COUNTS,
+    TEXT,
+    st.dictionaries(TEXT, FLOATS | TEXT, max_size=3),
+)
 @settings(deadline=None, max_examples=60)
 def test_json_gives_back_exactly_the_record(
-    others: list[dict[str, Any]], counts: list[int], title: str, parts: dict[str, Any]
+    configs: list[dict[str, Any]], others: list[Candidate], counts: list[int], title: str, parts: dict[str, Any]
 ) -> None:
-    candidates = [{"config": {}, "snapshot": 0, "test": counts}, *others]
-    made = record(title=title, key_parts=parts, seeds=[seed_result(candidates=candidates), seed_result(5)])
-    assert Record.model_validate_json(to_json(made)) == made
-    assert json.loads(to_json(made)) == made.model_dump(mode="json")
+    first = seed_result(configs=configs, candidates=[Candidate(0, 0, None, counts), *others])
+    made = record(title=title, key_parts=parts, seeds=[first, seed_result(5)])
+    back = Record.model_validate_json(to_json(made))
+    assert back == made
+    assert back.seeds[0].configs == configs
+    assert back.seeds[0].candidates[1:] == others
+    assert all(isinstance(candidate, Candidate) for candidate in back.seeds[0].candidates)
+    assert json.loads(to_json(made)) == json.loads(made.model_dump_json())
 
 
 @pytest.mark.parametrize("value", [1, 1.0, True, False, 0, "1", "true", 0.1, 1e-300, 12345678901234567])
 def test_hyper_parameters_keep_their_type_and_every_bit(value: float | int | str | bool) -> None:
-    candidate = {"config": {"x": value}, "snapshot": 0, "test": right(0)}
-    made = Record.model_validate_json(to_json(record(seeds=[seed_result(candidates=[candidate])])))
-    kept = made.seeds[0].candidates[0].config["x"]
+    made = Record.model_validate_json(to_json(record(seeds=[seed_result(configs=[{"x": value}])])))
+    kept = made.seeds[0].configs[0]["x"]
     assert (kept, type(kept)) == (value, type(value))
 
 
@@ -178,12 +182,20 @@ def test_a_failure_holds_no_control_characters() -> None:
 
 
 def test_one_line_per_candidate_so_that_a_diff_shows_what_changed() -> None:
-    one = {"config": {"C": 1.0}, "snapshot": 0, "test": [0, 0, 0, 0]}
-    other = {"config": {"C": 1.0}, "snapshot": 0, "test": [0, 0, 0, 1]}
+    one, other = Candidate(0, 0, None, [0, 0, 0, 0]), Candidate(0, 0, None, [0, 0, 0, 1])
     before = to_json(record(seeds=[seed_result(candidates=[one, one, one])])).splitlines()
     after = to_json(record(seeds=[seed_result(candidates=[one, other, one])])).splitlines()
     assert len(before) == len(after)
     assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
+
+
+def test_candidates_are_rows_and_configurations_stand_once() -> None:
+    """A record holds hundreds of candidates: a row names its configuration by number."""
+    configs = [{"C": 1.0}, {"C": 0.1}]
+    tried = [Candidate(c, s, None, [0, 0, 0, 0], "lost", 1e-7) for c in (0, 1) for s in (0, 1)]
+    made = json.loads(to_json(record(seeds=[seed_result(configs=configs, candidates=tried)])))
+    assert made["seeds"][0]["configs"] == configs
+    assert made["seeds"][0]["candidates"] == [[c, s, None, [0, 0, 0, 0], "lost", 1e-7] for c in (0, 1) for s in (0, 1)]
 
 
 def test_both_files_come_back(tmp_path: Path) -> None:
@@ -230,14 +242,22 @@ def test_a_record_cut_anywhere_is_refused_by_name(tmp_path_factory: pytest.TempP
     [
         ({"tiers": "reproduced"}, "tiers"),
         ({"tier": "trusted"}, "tier"),
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 1}, "schema_version"),
+        ({"schema_version": 3}, "schema_version"),
         ({"budget": {"seeds": 3, "configurations": 8, "steps": 1}}, "budget.steps"),
         ({"seeds": [seed_result(extra=1)]}, "seeds.0.extra"),
         ({"seeds": [seed_result(seed=-1)]}, "seeds.0.seed"),
+        ({"seeds": [{**seed_result(), "candidates": [[0, 0, None, None, "", None, 1]]}]}, "seeds.0.candidates.0"),
+        ({"seeds": [{**seed_result(), "candidates": [[0]]}]}, "seeds.0.candidates.0.1"),
+        ({"seeds": [{**seed_result(), "candidates": [[-1, 0]]}]}, "seeds.0.candidates.0.0"),
+        ({"seeds": [{**seed_result(), "candidates": [[0, -1]]}]}, "seeds.0.candidates.0.1"),
+        ({"seeds": [{**seed_result(), "candidates": [[0, 0, [1.5]]]}]}, "seeds.0.candidates.0.2.0"),
         (
-            {"seeds": [seed_result(candidates=[{"config": {}, "snapshot": 0, "tset": [1]}])]},
-            "seeds.0.candidates.0.tset",
+            {"seeds": [{**seed_result(), "candidates": [{"config": 0, "snapshot": 0, "tset": [1]}]}]},
+            "candidates.0.tset",
         ),
+        ({"seeds": [seed_result(configs=[{"C": None}])]}, "seeds.0.configs.0.C"),
+        ({"seeds": [seed_result(configs={"C": 1.0})]}, "seeds.0.configs"),
         ({"seeds": [seed_result(selected={"oracle": {}})]}, "seeds.0.selected"),
         ({"train_total": [1.5]}, "train_total.0"),
         ({"key": None}, "key"),
@@ -276,8 +296,8 @@ def test_the_environment_is_that_of_each_seed() -> None:
     assert SeedResult.model_validate(without).environment == {}
 
 
-def candidate(**changes: object) -> list[dict[str, object]]:
-    return [{"config": {}, "snapshot": 0, **changes}]
+def candidate(**changes: Any) -> list[Candidate]:
+    return [Candidate(**{"config": 0, "snapshot": 0, **changes})]
 
 
 def selected(**changes: object) -> dict[str, object]:
@@ -293,6 +313,10 @@ def selected(**changes: object) -> dict[str, object]:
         {"candidates": candidate(selection=[3, 1, 2, 4, 0])},
         {"candidates": candidate(selection=[3, 2, 2, 4])},
         {"selected": selected(test=[3, 1, 2, 5])},
+        {"candidates": candidate(config=1)},
+        {"candidates": candidate(config=-1)},
+        {"candidates": candidate(snapshot=-1)},
+        {"configs": []},
         {"selected": selected(candidate=1)},
         {"selected": selected(candidate=-1)},
         {"selected": {}},
@@ -335,7 +359,7 @@ def test_the_largest_counts_are_taken() -> None:
 
 def test_a_seed_without_test_examples_is_refused() -> None:
     nothing = [0, 0, 0, 0]
-    tried = [{"config": {}, "snapshot": 0, "test": nothing}]
+    tried = [Candidate(0, 0, None, nothing)]
     with pytest.raises(ValidationError, match="no test examples"):
         record(seeds=[seed_result(test_total=nothing, candidates=tried)])
 
@@ -349,7 +373,7 @@ def test_a_confidence_that_is_no_share_is_refused(confidence: float) -> None:
 @pytest.mark.parametrize("test", [[3, 1, 2, 1], [0, 0, 0, 0], None])
 def test_without_a_refit_the_counts_are_those_of_the_chosen_candidate(test: list[int] | None) -> None:
     chosen = {"worst_group": {"candidate": 1, "test": [1, 0, 1, 2], "predictions": ""}}
-    tried = [{"config": {}, "snapshot": 0, "test": counts} for counts in ([1, 0, 1, 2], test)]
+    tried = [Candidate(0, 0, None, counts) for counts in ([1, 0, 1, 2], test)]
     seeds = [seed_result(candidates=tried, selected=chosen)]
     with pytest.raises(ValidationError, match="chosen candidate"):
         record(seeds=seeds, refit=False)
@@ -373,7 +397,7 @@ def test_changed_predictions_are_noticed(tmp_path: Path, array: NDArray[np.int16
 def test_counts_that_are_not_those_of_the_predictions_are_noticed(tmp_path: Path, group: int) -> None:
     wrong = right(0)
     wrong[group] += 1 if wrong[group] < TOTAL[group] else -1
-    tried = [{"config": {}, "snapshot": 0, "test": wrong}]
+    tried = [Candidate(0, 0, None, wrong)]
     path, made = tmp_path / "erm.json", record(seeds=[seed_result(candidates=tried)])
     write_record(path, made, predictions(0))
     with pytest.raises(DataError, match="seed 0, worst_group are not those of the predictions"):

@@ -43,7 +43,7 @@ def budgets(name: str) -> dict[str, tuple[int, int]]:
 
 
 def test_v1_tries_what_was_decided_on_the_head_track() -> None:
-    assert budgets("v1")["head"] == (3, 8)
+    assert budgets("v1")["head"] == (10, 16)
 
 
 def test_quick_has_a_smaller_budget_than_v1_on_every_track() -> None:

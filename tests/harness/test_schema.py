@@ -24,6 +24,13 @@ def test_unknown_keys_are_refused_everywhere() -> None:
     assert all(part["additionalProperties"] is False for part in objects if "properties" in part)
 
 
+def test_a_candidate_is_a_row_of_as_many_columns_as_it_has_fields() -> None:
+    row = json.loads(record.json_schema())["$defs"]["Candidate"]
+    assert row["type"] == "array"
+    assert row["minItems"] == 2
+    assert row["maxItems"] == len(row["prefixItems"]) == len(record.Candidate._fields)
+
+
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_committed_records_are_whole_and_have_their_predictions(path: Path) -> None:
     found = record.read_record(path)

@@ -13,8 +13,8 @@ import torch
 from spurbench.attribute_text import AttributeText, Concepts, Word
 from spurbench.cards import Input, MethodCard, Supervision
 from spurbench.errors import MethodError, SupervisionError
-from spurbench.evaluation import Prepared, Text, _task
 from spurbench.seeds import Seed
+from spurbench.tasks import Prepared, Text, make_task, train_view
 from spurbench.text_space import TextSpace
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def space(
     class Method:
         card = MethodCard("asking", "", "", supervision, inputs=inputs, words=words)
 
-    return _task(Method(), prepared, np.zeros(0, np.int64), Seed(("s",))).text  # type: ignore[arg-type]
+    method: Any = Method()
+    return make_task(method, prepared, train_view(method, prepared), np.zeros(0, np.int64), Seed(("s",))).text
 
 
 def test_vectors_are_of_the_texts_that_the_card_describes(prepared: Prepared) -> None:

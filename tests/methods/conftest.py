@@ -11,11 +11,9 @@ import pytest
 import torch
 
 from spurbench.attribute_text import AttributeText, Concepts
-from spurbench.evaluation import Prepared, Text
-from spurbench.evaluation import _task as task_of
-from spurbench.evaluation import _view as view_of
 from spurbench.method import Method, Predictor, Task
 from spurbench.seeds import Seed
+from spurbench.tasks import Prepared, Text, make_task, train_view, view_of
 
 D = 24
 SCALE = 37.0
@@ -80,7 +78,8 @@ class World:
 
     def task(self, method: Method) -> Task:
         """What `fit` gets."""
-        return task_of(method, self.prepared, self.prepared.examples.rows("val")[:0], Seed(("s",)))
+        train = train_view(method, self.prepared)
+        return make_task(method, self.prepared, train, self.prepared.examples.rows("val")[:0], Seed(("s",)))
 
     def predictor(self, method: Method, **config: float | str) -> Predictor:
         """The one predictor of a configuration."""

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from spurbench.evaluation import Prepared, _task, _view
 from spurbench.method import Method
 from spurbench.seeds import Seed
+from spurbench.tasks import Prepared, make_task, train_view, view_of
 from spurbench_methods.erm import ERM
 from spurbench_methods.rwg import RWG
 from spurbench_methods.subg import SUBG
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def logits_on_test(method: Method, prepared: Prepared, config: dict[str, float]) -> np.ndarray:
-    task = _task(method, prepared, prepared.examples.rows("val")[:0], Seed(("s",)))
+    task = make_task(method, prepared, train_view(method, prepared), prepared.examples.rows("val")[:0], Seed(("s",)))
     (predictor,) = method.fit(task, config)
-    return predictor.logits(_view(method, prepared, "evaluation", prepared.examples.rows("test"))).numpy()
+    return predictor.logits(view_of(method, prepared, "evaluation", prepared.examples.rows("test"))).numpy()
 
 
 def columns(prepared: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def test_erm_is_scikit_learns_standardised_logistic_regression(make_prepared: Ma
     x, y, _, test = columns(prepared)
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=5000, tol=1e-10)).fit(x, y)
     ours = logits_on_test(ERM(), prepared, {"C": 0.1})
-    np.testing.assert_allclose(ours[:, 1] - ours[:, 0], reference.decision_function(test), atol=1e-4)
+    np.testing.assert_allclose(ours[:, 1] - ours[:, 0], reference.decision_function(test), atol=1e-3)
 
 
 def test_rwg_equals_repeating_every_group_to_the_same_mass(make_prepared: MakePrepared) -> None:

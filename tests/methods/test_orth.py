@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spurbench.errors import ConfigurationError
-from spurbench.evaluation import Prepared, _task, evaluate
+from spurbench.evaluation import evaluate
+from spurbench.heads import UnitLinearHead
 from spurbench.rules import load_rules
 from spurbench.seeds import Seed
+from spurbench.tasks import Prepared, make_task, train_view
 from spurbench.texts import own_text
 from spurbench_datasets.gaussians import CORE, SPURIOUS, Gaussians
 from spurbench_methods.orth import OrthCal, OrthProj, calibrated, projection
 from spurbench_methods.spans import span_basis
-from spurbench_methods.zero_shot import CosineHead
 
 if TYPE_CHECKING:
     from conftest import ArraySource, World
@@ -114,10 +115,12 @@ def test_on_gaussians_the_shortcut_is_taken_out_of_the_class_texts(array_source:
     assert examples.features is not None
     source = array_source(examples.features.embeddings)
     prepared = Prepared(data.card, examples, source, own_text(examples.features), ("g", "own"), torch.device("cpu"))
-    (head,) = OrthProj().fit(_task(OrthProj(), prepared, examples.rows("val")[:0], Seed(("s",))), {})
-    assert isinstance(head, CosineHead)
-    difference = (head.class_vectors[1] - head.class_vectors[0]).numpy()
+    (head,) = OrthProj().fit(
+        make_task(OrthProj(), prepared, train_view(OrthProj(), prepared), examples.rows("val")[:0], Seed(("s",))), {}
+    )
+    assert isinstance(head, UnitLinearHead)
+    difference = (head.weight[1] - head.weight[0]).numpy()
     assert difference[SPURIOUS] / difference[CORE] == pytest.approx(-0.25, abs=1e-5)
-    result, _ = evaluate(OrthProj(), prepared, load_rules("quick"), 0)
+    [(result, _)] = evaluate(OrthProj(), prepared, load_rules("quick"), [0])
     worst = min(np.array(result.selected["worst_group"].test) / np.array(result.test_total))
     assert worst > 0.8

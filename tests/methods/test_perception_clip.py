@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pytest
 
-from spurbench.evaluation import _view, evaluate
+from spurbench.evaluation import evaluate
 from spurbench.rules import load_rules
+from spurbench.tasks import view_of
 from spurbench_methods.perception_clip import PerceptionCLIP, TwoStep
 from spurbench_methods.zero_shot import ZeroShot
 
@@ -63,7 +64,7 @@ def test_probabilities_sum_to_one_however_sharp(world: World, infer: str) -> Non
 def test_one_context_alone_is_zero_shot(world: World) -> None:
     plain = world.logits(ZeroShot())
     class_vectors = world.task(ZeroShot()).text.classes()
-    view = _view(ZeroShot(), world.prepared, "evaluation", world.test_rows)
+    view = view_of(ZeroShot(), world.prepared, "evaluation", world.test_rows)
     for alone in (None, class_vectors[:1]):
         found = TwoStep(class_vectors[:, None], alone, world.scale, 3.0).logits(view).numpy()
         np.testing.assert_allclose(found, plain - np.logaddexp(plain[:, :1], plain[:, 1:]), atol=1e-4)
@@ -79,7 +80,7 @@ def test_where_one_set_of_contexts_is_given_both_names_mean_it(world: World) -> 
 
 
 def test_the_first_configuration_is_the_released_codes_and_all_are_tried(world: World) -> None:
-    result, _ = evaluate(PerceptionCLIP(), world.prepared, load_rules("v1"), 0)
-    assert result.candidates[0].config == {"contexts": "values", "infer": "with_y", "temperature": 1.0}
+    [(result, _)] = evaluate(PerceptionCLIP(), world.prepared, load_rules("v1"), [0])
+    assert result.configs[0] == {"contexts": "values", "infer": "with_y", "temperature": 1.0}
     assert len(result.candidates) == load_rules("v1").tracks["head"].configurations
     assert not any(candidate.error for candidate in result.candidates)

@@ -93,7 +93,7 @@ def test_a_variant_without_concepts_is_lost_and_both_makes_do_with_one(world: Wo
         told.predictor(RoboShot(), variant="accept")
     one, other = (told.logits(RoboShot(), variant=variant) for variant in ("both", "reject"))
     np.testing.assert_array_equal(one, other)
-    result, _ = evaluate(RoboShot(), told.prepared, load_rules("v1"), 0)
+    [(result, _)] = evaluate(RoboShot(), told.prepared, load_rules("v1"), [0])
     assert [bool(candidate.error) for candidate in result.candidates].count(True) == 1
 
 

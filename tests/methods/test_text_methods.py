@@ -73,7 +73,7 @@ def birds(tmp_path_factory: pytest.TempPathFactory, array_source: type[ArraySour
 
 
 def groups(method: Method, birds: Prepared) -> np.ndarray:
-    result, _ = evaluate(method, birds, RULES, 0)
+    [(result, _)] = evaluate(method, birds, RULES, [0])
     assert not [candidate.error for candidate in result.candidates if candidate.error]
     return np.array(result.selected["worst_group"].test) / np.array(result.test_total)
 

@@ -41,6 +41,7 @@ def run(
     force: options.Force = False,
     limit: options.Limit = None,
     cell_timeout: options.CellTimeout = None,
+    memory_limit: options.MemoryLimit = "2G",
     offline: options.Offline = False,
     debug: options.Debug = False,
 ) -> None:
@@ -54,11 +55,13 @@ def run(
 
     from ..errors import InterruptedRunError
     from ..execute import run_plan
+    from ..files import bytes_of
 
     session = _session(
         methods, backbones, datasets, suite, seeds, configs, rules, prompts, data_root, results, cache, device,
         precision, plugin, force, fetch=not offline,
     )  # fmt: skip
+    room = bytes_of(memory_limit)
     console, messages = Console(), Console(stderr=True)
     _show_log(messages)
     with messages.status("looking at data, weights and records"):
@@ -82,6 +85,7 @@ def run(
                     cache=session.cache,
                     device=session.torch_device,
                     precision=session.precision,
+                    memory_limit=room,
                     listen=display,
                 )
         except KeyboardInterrupt as interrupt:

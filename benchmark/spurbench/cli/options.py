@@ -56,7 +56,8 @@ GRID, PLACES, HOW = "What to run", "Where things are", "How to run"
 Methods = Annotated[
     str | None,
     typer.Option(
-        help="Methods: names, globs, !exclusions, all. Example: --methods 'dfr_*,erm' or --methods 'all,!group_dro'.",
+        help="Methods: names, globs, !exclusions, all; METHOD+INFERENCE infers the groups that a method needs. "
+        "Example: --methods 'dfr_*,erm' or --methods 'all,!group_dro' or --methods group_dro+george.",
         autocompletion=complete_methods,
         rich_help_panel=GRID,
         show_default="the suite's",
@@ -189,6 +190,15 @@ CellTimeout = Annotated[
         help="Seconds one cell may take; it is stopped and recorded as failed. Example: --cell-timeout 600.",
         rich_help_panel=HOW,
         show_default="no limit",
+    ),
+]
+MemoryLimit = Annotated[
+    str,
+    typer.Option(
+        help="Memory that heads fitted at once may take for themselves; results do not depend on it. "
+        "Example: --memory-limit 512M.",
+        metavar="SIZE",
+        rich_help_panel=HOW,
     ),
 ]
 Offline = Annotated[

@@ -19,6 +19,7 @@ class Kind(str, Enum):
     methods = "methods"
     datasets = "datasets"
     backbones = "backbones"
+    inferences = "inferences"
 
 
 class Format(str, Enum):
@@ -41,13 +42,14 @@ COLUMNS = {
     "methods": ("name", "title", "supervision", "inputs", "trains", "paper"),
     "datasets": ("name", "usage", "title", "classes", "attributes", "licence", "here"),
     "backbones": ("name", "title", "licence", "here"),
+    "inferences": ("name", "title", "usage", "supervision", "paper"),
 }
 WIDE, WIDE_ONLY = 120, {"usage", "classes", "attributes"}
 """Terminals narrower than this do without some columns, and without titles of methods, whose names say as much."""
 
 
 def list_cards(
-    kind: Annotated[Kind, typer.Argument(help="methods, datasets or backbones")],
+    kind: Annotated[Kind, typer.Argument(help="methods, datasets, backbones or inferences (of groups)")],
     as_json: Annotated[
         bool, typer.Option("--json", help="Everything, for machines. Example: list methods --json.")
     ] = False,

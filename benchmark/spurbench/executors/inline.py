@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from ..errors import SpurbenchError
 from ..evaluation import evaluate
 from ..jobs import Finished, Job, Listener, Started, failed, short_traceback
+from ..method import fits_many
 from ..registry import Registries
+from ..tasks import Prepared
 from ..workbench import Workbench
 
 
@@ -19,7 +22,7 @@ class InlineExecutor:
         self._bench: Workbench | None = None
 
     def run(self, job: Job, listen: Listener) -> None:
-        """Prepare what the job needs, then compute its seeds one by one; an exception fails its seed and no other."""
+        """Prepare what the job needs and compute its seeds, at once where the method can. What fails, fails alone."""
         if self._bench is None or self._bench.name != (job.dataset, job.backbone):
             self._bench = Workbench(self.registries, job)
         try:
@@ -28,15 +31,27 @@ class InlineExecutor:
             for seed in job.seeds:
                 listen(Finished(failed(seed, error, _trace(error)), {}, 0.0))
             return
-        for seed in job.seeds:
-            listen(Started(seed))
-            started = time.perf_counter()
-            try:
-                method = self.registries.methods.fresh(job.method)
-                result, predictions = evaluate(method, prepared, job.rules, seed)
-            except (Exception, SystemExit) as error:
-                result, predictions = failed(seed, error, _trace(error)), {}
-            listen(Finished(result, predictions, time.perf_counter() - started))
+        method = self.registries.methods.get(job.method)
+        together = method.card.track == "head" and fits_many(method)
+        for seeds in [job.seeds] if together else [(seed,) for seed in job.seeds]:
+            self._evaluate(job, prepared, seeds, listen)
+
+    def _evaluate(self, job: Job, prepared: Prepared, seeds: Sequence[int], listen: Listener) -> None:
+        """Compute some seeds at once; where one of several spoils it for all, each by itself."""
+        listen(Started(tuple(seeds)))
+        started = time.perf_counter()
+        try:
+            method = self.registries.methods.fresh(job.method)
+            outcomes = evaluate(method, prepared, job.rules, seeds)
+        except (Exception, SystemExit) as error:
+            if len(seeds) > 1:
+                for seed in seeds:
+                    self._evaluate(job, prepared, (seed,), listen)
+                return
+            outcomes = [(failed(seeds[0], error, _trace(error)), {})]
+        each = (time.perf_counter() - started) / len(seeds)
+        for result, predictions in outcomes:
+            listen(Finished(result, predictions, each))
 
     def close(self) -> None:
         """Let go of data and models."""

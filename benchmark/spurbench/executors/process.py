@@ -23,7 +23,8 @@ class ProcessExecutor:
     Args:
         plugins: loaded in the worker as they were here.
         log: what the worker and the methods print goes to this file.
-        cell_timeout: seconds that one cell may take; None for no limit. Encoding photos does not count.
+        cell_timeout: seconds that one cell may take, n cells that are computed at once n times as many; None for no
+            limit. Encoding photos does not count.
     """
 
     def __init__(self, plugins: Sequence[str], log: Path, cell_timeout: float | None = None) -> None:
@@ -40,33 +41,38 @@ class ProcessExecutor:
         while left:
             self._ensure_worker()
             self._pipe.send(replace(job, seeds=tuple(left)))
-            running: int | None = None
+            running: tuple[int, ...] = ()
             begun = False
             started = time.monotonic()
             while left:
-                deadline = None if running is None or self.cell_timeout is None else started + self.cell_timeout
+                limit = self.cell_timeout * len(running) if running and self.cell_timeout is not None else None
                 try:
-                    event = self._next_event(deadline)
+                    event = self._next_event(None if limit is None else started + limit)
                 except TimeoutError:
                     self._stop()
                     message = f"took longer than the limit of {self.cell_timeout:g} s (--cell-timeout) and was stopped"
-                    listen(Finished(failed(left.pop(0), message), {}, time.monotonic() - started))
+                    self._fail(running, left, message, started, listen)
                     break
                 except (EOFError, ConnectionError):
                     message = f"the worker process died: {self._epitaph()}; its log is {self.log}"
                     # Dying before any cell started would happen again for each of them.
-                    for seed in [left.pop(0)] if begun else left:
-                        listen(Finished(failed(seed, message), {}, time.monotonic() - started))
-                    left = left if begun else []
+                    self._fail((running or left[:1]) if begun else tuple(left), left, message, started, listen)
                     break
                 if isinstance(event, Started):
-                    running, started, begun = event.seed, time.monotonic(), True
+                    running, started, begun = event.seeds, time.monotonic(), True
                 elif isinstance(event, Finished):
-                    running = None
+                    running = tuple(seed for seed in running if seed != event.result.seed)
                     left.remove(event.result.seed)
                 listen(event)
         if job.isolated:
             self._stop()
+
+    def _fail(self, seeds: Sequence[int], left: list[int], message: str, started: float, listen: Listener) -> None:
+        """Fail some of the seeds that are left."""
+        seconds = (time.monotonic() - started) / len(seeds)
+        for seed in tuple(seeds):
+            left.remove(seed)
+            listen(Finished(failed(seed, message), {}, seconds))
 
     def close(self) -> None:
         """Stop the worker."""

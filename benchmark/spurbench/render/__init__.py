@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..board import Board, BoardRow
@@ -66,12 +66,20 @@ COLUMNS: tuple[Column, ...] = (
     Column("acc_test", lambda row: _mean(row.acc_test)),
     Column("acc_train_weighted", lambda row: _mean(row.acc_train_weighted), wide_only=True),
     Column("balanced", lambda row: _mean(row.balanced), wide_only=True),
-    Column("gap", lambda row: _mean(row.gap)),
+    Column("gap", lambda row: _mean(row.gap), wide_only=True),
     Column("worst group", _worst, numeric=False, wide_only=True),
     Column("seeds", _seeds),
     Column("configs", lambda row: str(row.n_configs), wide_only=True),
     Column("tier", lambda row: row.tier, numeric=False, wide_only=True),
 )
+
+
+def budget(rows: Sequence[BoardRow]) -> str:
+    """What every method of a table may try; tracks with budgets of their own are told apart."""
+    budgets = dict.fromkeys(row.budget for row in rows)
+    if len(budgets) == 1:
+        return next(iter(budgets))
+    return "; ".join(f"{', '.join(row.method for row in rows if row.budget == text)}: {text}" for text in budgets)
 
 
 def to_json(board: Board) -> str:
@@ -85,7 +93,7 @@ def to_csv(board: Board) -> str:
     writer = csv.writer(out, lineterminator="\n")
     simple: tuple[str, ...]
     simple = ("rules", "dataset", "backbone", "rank", "method", "supervision", "selection", "prompts", "seeds")
-    simple += ("seeds_expected", "n_configs", "n_candidates", "seconds", "tier", "status", "failure")
+    simple += ("seeds_expected", "n_configs", "budget", "n_candidates", "seconds", "tier", "status", "failure")
     measures = ("wga", "acc_test", "acc_train_weighted", "balanced", "gap")
     parts = ("mean", "std", "low", "high")
     writer.writerow([*simple, *(f"{m}_{p}" for m in measures for p in parts), "groups"])

@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from ..board import Board, BoardRow
 from ..errors import plain
-from . import COLUMNS, percent, with_deviation
+from . import COLUMNS, budget, percent, with_deviation
 
 # Underscores inside a word are plain text in GitHub's Markdown; escaping them would only hurt reading it as text.
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -26,7 +26,8 @@ How to read it:
 - **acc_test** is the share of test examples that are right; **acc_train_weighted** weights group accuracies by
   the groups' shares of the training split (the "adjusted average"). Papers mix the two. **gap** = acc_test - WGA.
 - **supervision**: what the method was given beyond class labels; what it does not declare it cannot reach.
-- **configs**: configurations tried per seed, the paper's own first where it has one; selection is redone for each seed.
+- **configs**: configurations tried per seed, the paper's own first where it has one; fewer than the budget where a
+  method has no more. Selection is redone for each seed, and so is every stage of a method with two.
 - Methods without a rank lack seeds (n/N). **tier** self-reported: nobody else has run it yet.
 """
 
@@ -36,7 +37,8 @@ def to_markdown(board: Board) -> str:
     lines = ["# Leaderboard", "", *_summary(board), ""]
     lines += [f"Selected by `{board.selection}`: {_MEANING[board.selection]}.", ""]
     for (rules, dataset, backbone), rows in board.tables():
-        lines += [f"## {_text(dataset)} · {_text(backbone)} · rules {_text(rules)}", "", _table(rows), ""]
+        lines += [f"## {_text(dataset)} · {_text(backbone)} · rules {_text(rules)}", ""]
+        lines += [f"Budget of every method: {_text(budget(rows))}.", "", _table(rows), ""]
         lines += ["<details><summary>Accuracy per group (test, all seeds together)</summary>", "", _group_table(rows)]
         lines += ["", "</details>", ""]
         lines += [f"- {_text(row.method)} failed: {_text(row.failure)}" for row in rows if row.failure]

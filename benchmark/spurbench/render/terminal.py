@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ..board import Board, BoardRow
 from ..errors import plain
-from . import COLUMNS, Column
+from . import COLUMNS, Column, budget
 
 WIDE = 140
 
@@ -17,7 +17,8 @@ def print_board(board: Board, console: Console) -> None:
     """Print every table; columns that a narrow terminal can do without appear from 140 characters on."""
     columns = [column for column in COLUMNS if console.width >= WIDE or not column.wide_only]
     for (rules, dataset, backbone), rows in board.tables():
-        console.print(_table(f"{dataset} · {backbone}", f"rules {rules}, selected by {board.selection}", columns, rows))
+        caption = f"rules {rules} ({budget(rows)}), selected by {board.selection}"
+        console.print(_table(f"{dataset} · {backbone}", caption, columns, rows))
 
 
 def _table(title: str, caption: str, columns: list[Column], rows: list[BoardRow]) -> Table:

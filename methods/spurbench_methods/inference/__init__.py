@@ -1,0 +1,1 @@
+"""Group inference: pseudo-groups from training data without group labels, for methods that need groups."""
