@@ -29,13 +29,15 @@ SIZES = (8, 16, 32, 48, 64, 80, 96, 112, 136, 160, 192, 240, 304, 400, 528, 784)
 """Sizes of working sets, then multiples of the last."""
 GROWTH = 0.25
 NEWCOMERS = 12
-"""Violators that may join a working set at once, or as many as there are on it already."""
+"""Violators that may join a working set at once: so many, or this share of what is on it already."""
 ROUNDS = 3
 STEPS = (1.0, 0.6, 0.3, 0.1, 0.01)
 DAMPING = 1e-6
 """Added to the Newton system, relative to its mean diagonal; ten times as much after a step that failed."""
+FAILING, MOST_DAMPING = 1e-4, 1e4
 NEAR = 0.1
-"""The gap from which steps are worked out in float64; until then they only have to point downhill."""
+"""The gap from which steps are worked out in float64, as those are after which others failed; until then they only have
+to point downhill."""
 STACK_BYTES = 24 * 2**20
 """Designs stacked for batched products, in bytes: few enough to stay near the processor."""
 
@@ -238,7 +240,7 @@ class _Stack:
         order = torch.where(support, torch.inf, excess)
         sizes = count + joining
         rooms = torch.tensor([_room(size, here.shape[1]) for size in sizes.tolist()])
-        near = (self.gap[alive] < NEAR).cpu()
+        near = ((self.gap[alive] < NEAR) | (self.damping[alive] > FAILING)).cpu()
         for room, exact in torch.unique(torch.stack([rooms, near.long()], dim=1), dim=0).tolist():
             some = torch.nonzero((rooms == room) & (near == bool(exact)))[:, 0].to(alive.device)
             place = order[some].topk(room, dim=1).indices
@@ -269,7 +271,7 @@ class _Stack:
         self.w[which] = torch.where(took[:, None], self.w[which].scatter(1, place, tries[each, chosen]), self.w[which])
         self.margin[which] = torch.where(took[:, None], margins[each, chosen], self.margin[which])
         moved = self.damping[which]
-        self.damping[which] = torch.where(took, (moved / 10).clamp_min(DAMPING), moved * 10)
+        self.damping[which] = torch.where(took, (moved / 10).clamp_min(DAMPING), (moved * 10).clamp_max(MOST_DAMPING))
 
 
 def _direction(hessian: Tensor, slope: Tensor, w: Tensor, sign: Tensor, used: Tensor, damping: Tensor) -> Tensor:
