@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from spurbench.cards import SPLITS
+from spurbench.parallel import cores
 from spurbench_datasets.menagerie.backbones import SHIPPED
 from spurbench_datasets.menagerie.judging import PROMPT
 from spurbench_datasets.menagerie.pretraining import normalised
@@ -17,6 +19,15 @@ from spurbench_datasets.menagerie.renderer import render
 from spurbench_datasets.menagerie.worlds import MenagerieSticker
 
 EPOCHS, BATCH = 4, 64
+
+
+@pytest.fixture(autouse=True)
+def every_core() -> Iterator[None]:
+    """Fine-tuning is worth more than the one thread that tests have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores())
+    yield
+    torch.set_num_threads(before)
 
 
 def fine_tuned_accuracies(strength: float) -> tuple[float, float]:
