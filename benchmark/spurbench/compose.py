@@ -112,4 +112,5 @@ def _narrowed(task: Task, card: InferenceCard) -> Task:
         concept_pairs=None,
     )
     train = task.train.narrowed(card.name, card.inputs, card.supervision)
-    return replace(task, method=card.name, train=train, text=space, val_view=None)
+    model = replace(task.model, method=card.name, inputs=card.inputs)
+    return replace(task, method=card.name, train=train, text=space, model=model, val_view=None)

@@ -274,20 +274,24 @@ class View:
 
     def embeddings(self) -> torch.Tensor:
         """(n, d) float32 image embeddings, as the backbone gives them (not normalised). A fresh copy each time."""
-        return self._features("embeddings")
+        self._check_input("embeddings")
+        return self._source.features("embeddings", self._rows)
 
-    def penultimate(self) -> torch.Tensor:
-        """(n, ...) float32 activations just before the backbone's projection into the shared space."""
-        return self._features("penultimate")
+    def penultimate(self, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """(n, ...) float32 activations just before the backbone's projection into the shared space; a fresh copy.
+
+        Args:
+            rows: (m,) int64, which of the view's rows, in this order; all without. Maps of a whole data set rarely fit
+                into memory.
+        """
+        self._check_input("penultimate")
+        chosen = self._rows if rows is None else self._rows[rows.cpu().numpy()]
+        return self._source.features("penultimate", chosen)
 
     def images(self) -> Any:
         """The preprocessed images as a torch `Dataset` of float32 (3, H, W) tensors, in this view's order."""
         self._check_input("images")
         return self._source.images(self._rows)
-
-    def _features(self, kind: Input) -> torch.Tensor:
-        self._check_input(kind)
-        return self._source.features(kind, self._rows)
 
     def _check_input(self, kind: Input) -> None:
         if kind not in self._inputs:

@@ -16,10 +16,10 @@ from .seeds import Seed
 
 @contextmanager
 def threads_for(track: Track) -> Iterator[None]:
-    """One torch thread for heads: their steps are too small to share, and threads that wait for each other on a busy
-    machine make them many times slower. It also takes the number of cores out of the result.
+    """One torch thread for heads and projections: their steps are too small to share, and threads that wait for each
+    other on a busy machine make them many times slower. It also takes the number of cores out of the result.
     """
-    if track != "head":
+    if track == "image":
         yield
         return
     before = torch.get_num_threads()

@@ -12,6 +12,7 @@ import torch
 from .cards import MethodCard
 from .data import View
 from .errors import ConfigurationError, MethodError, SupervisionError
+from .model_space import ModelSpace
 from .seeds import Seed
 from .space import Config, Distribution
 from .text_space import TextSpace
@@ -36,6 +37,7 @@ class Task:
         train: the training split.
         n_classes, n_attributes: K and A.
         text: the text side.
+        model: the backbone's modules, to be trained.
         seed: where all of the fit's randomness comes from.
         device: where to compute.
         val_view: the part of validation that the method may fit on; None unless its card declares `val_groups`.
@@ -47,6 +49,7 @@ class Task:
     n_classes: int
     n_attributes: int
     text: TextSpace
+    model: ModelSpace
     seed: Seed
     device: torch.device
     val_view: View | None = None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from .backbones import Tower
 from .cards import DatasetCard
 from .data import Examples, FeatureSource, Ints, View
 from .method import Method, Task
+from .model_space import ModelSpace
 from .rules import Rules
 from .seeds import Seed
 from .text_space import TextSpace
@@ -41,6 +43,10 @@ class Prepared:
     device: torch.device
     memory_limit: int = 2 * 2**30
     """Bytes that a batched fit may use for itself."""
+    tower: Callable[[], Tower] | None = None
+    """Loads the backbone's tower; None where the data set brings its own features."""
+    memo: dict[tuple[str, ...], torch.Tensor] = field(default_factory=dict)
+    """What was computed with the tower's frozen text trunk (see `ModelSpace`)."""
 
 
 def split_validation(
@@ -103,6 +109,7 @@ def make_task(method: Method, prepared: Prepared, train: View, validation_rows: 
             else None,
             concept_pairs=prepared.card.concepts if text and "concepts" in card.words else None,
         ),
+        model=ModelSpace(card.name, card.inputs, prepared.tower, prepared.device, prepared.memo),
         seed=seed,
         device=prepared.device,
         val_view=view_of(method, prepared, "val", validation_rows, labels=True, attribute=True)

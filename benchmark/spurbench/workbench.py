@@ -35,6 +35,7 @@ class Workbench:
     name: tuple[str, str] = field(init=False)
     _features: dict[Input, torch.Tensor] = field(default_factory=dict)
     _outcomes: dict[str, Any] = field(default_factory=dict)
+    _memo: dict[tuple[str, ...], torch.Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name = (self.job.dataset, self.job.backbone)
@@ -65,6 +66,8 @@ class Workbench:
             fingerprints=(self.data.fingerprint, "own" if own is not None else self.backbone.fingerprint),
             device=torch.device(self.job.device),
             memory_limit=self.job.memory_limit,
+            tower=None if own is not None else self.tower,
+            memo=self._memo,
         )
 
     def _once(self, part: str, make: Callable[[], T]) -> T:

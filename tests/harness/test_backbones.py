@@ -21,10 +21,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from spurbench.backbones import Setting, Tower, resolve
+from spurbench.backbones.cutting import cut_image
 from spurbench.backbones.hub import _hash_in
 from spurbench.backbones.open_clip import Catalogue, OpenClip, display_name
 from spurbench.backbones.timm import Timm
-from spurbench.backbones.towers import cut
 from spurbench.errors import UnknownNameError, UsageError, WeightsError
 from spurbench.images import open_rgb
 from spurbench.registry import load_registries
@@ -117,7 +117,7 @@ def test_the_tower_is_the_model_itself_cut_in_two(kind: str, folders: dict[str, 
     with torch.inference_mode():
         model, _ = reference(folders[kind], torch.contiguous_format)
         expected = model.encode_image(images.contiguous())
-        trunk, project = cut(model.visual)
+        trunk, project = cut_image(model.visual)
         assert torch.equal(project(trunk(images.contiguous())), expected)
     # Another copy of the weights, in another layout: the same up to rounding.
     torch.testing.assert_close(embeddings, expected, rtol=1e-4, atol=1e-4)
@@ -157,7 +157,7 @@ def test_texts_are_the_same_in_chunks(
 
 def test_any_other_tower_is_all_trunk() -> None:
     layer = torch.nn.Linear(4, 3)
-    trunk, project = cut(layer)
+    trunk, project = cut_image(layer)
     x = torch.ones(2, 4)
     assert torch.equal(project(trunk(x)), layer(x))
 

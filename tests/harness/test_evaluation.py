@@ -633,7 +633,7 @@ def test_predictors_of_several_classes_are_asked_class_by_class_and_keep_their_o
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=12))
 def test_bundles_take_a_batch_apart_task_by_task_and_in_place_puts_it_together(drawn: list[tuple[int, int]]) -> None:
-    tasks = [Task("mine", None, 2, 2, None, Seed((i,)), torch.device("cpu")) for i in range(4)]  # type: ignore[arg-type]
+    tasks = [Task("mine", None, 2, 2, None, None, Seed((i,)), torch.device("cpu")) for i in range(4)]  # type: ignore[arg-type]
     problems = [Problem(tasks[number], {"c": c}) for number, c in drawn]
     parts = bundles(problems)
     assert [part.task for part in parts] == [tasks[number] for number in dict.fromkeys(number for number, _ in drawn)]

@@ -13,8 +13,28 @@ from ..files import HashCache
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+    from torch import nn
 
 PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The modules of a loaded backbone, frozen and in evaluation mode; whoever trains takes copies (`ModelSpace`).
+
+    Attributes:
+        trunk: (b, 3, H, W) -> penultimate activations (b, ...).
+        projection: those -> (b, d) embeddings; without parameters where a tower cannot be cut.
+        tokenize: n texts -> (n, L) tokens; None for an image-only backbone, as the next two.
+        text_trunk: tokens -> (n, w), pooled, after the last normalisation.
+        text_projection: those -> (n, d) embeddings.
+    """
+
+    trunk: nn.Module
+    projection: nn.Module
+    tokenize: Callable[[Sequence[str]], torch.Tensor] | None = None
+    text_trunk: nn.Module | None = None
+    text_projection: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,8 @@ class Tower:
         project: penultimate activations -> (b, d) embeddings.
         encode_text: n texts -> (n, d) embeddings, not normalised; None for an image-only backbone.
         logit_scale: s = exp(learned log temperature); 1 for an image-only backbone.
+        parts: the modules that all this is made of, for methods that train some; None: such methods do not apply.
+        precision: fp32, or bf16 for the towers' matrix products.
     """
 
     preprocess: Callable[[Image.Image], torch.Tensor]
@@ -37,6 +59,8 @@ class Tower:
     project: Callable[[torch.Tensor], torch.Tensor]
     encode_text: Callable[[Sequence[str]], torch.Tensor] | None
     logit_scale: float
+    parts: Parts | None = None
+    precision: str = "fp32"
 
 
 class Backbone(Protocol):

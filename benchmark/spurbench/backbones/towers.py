@@ -1,4 +1,4 @@
-"""Loading a backbone's weights and cutting its image tower where the projection begins."""
+"""Loading a backbone's weights, and its towers as they are cut for use and for training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from ..errors import WeightsError
-from . import Tower
+from . import Parts, Tower
+from .cutting import cut_image, cut_text
 
 if TYPE_CHECKING:
     from .open_clip import OpenClipBackbone
@@ -51,14 +52,23 @@ def open_clip_tower(backbone: OpenClipBackbone, device: str) -> Tower:
     model.eval().requires_grad_(False).to(device)
     cast = _casting(backbone.card.precision, device)
 
-    def encode_text(texts: Sequence[str]) -> torch.Tensor:
-        chunks = [tokenizer(list(texts[i : i + TEXT_BATCH])) for i in range(0, len(texts), TEXT_BATCH)]
-        return torch.cat([cast(model.encode_text)(chunk.to(device)).cpu() for chunk in chunks])
+    def tokenize(texts: Sequence[str]) -> torch.Tensor:
+        tokens: torch.Tensor = tokenizer(list(texts))
+        return tokens
 
-    trunk, project = cut(model.visual)
+    trunk, projection = cut_image(model.visual)
+    text_trunk, text_projection = cut_text(model)
     if device == "cpu":
-        model.visual.to(memory_format=torch.channels_last)
-    return Tower(preprocess, cast(trunk), cast(project), encode_text, float(model.logit_scale.exp()))
+        trunk.to(memory_format=torch.channels_last)
+    run_text = cast(nn.Sequential(text_trunk, text_projection))
+
+    def encode_text(texts: Sequence[str]) -> torch.Tensor:
+        chunks = [tokenize(texts[i : i + TEXT_BATCH]) for i in range(0, len(texts), TEXT_BATCH)]
+        return torch.cat([run_text(chunk.to(device)).cpu() for chunk in chunks])
+
+    parts = Parts(trunk, projection, tokenize, text_trunk, text_projection)
+    scale = float(model.logit_scale.exp())
+    return Tower(preprocess, cast(trunk), cast(projection), encode_text, scale, parts, backbone.card.precision)
 
 
 def _fill(model: nn.Module, weights: Path) -> None:
@@ -131,29 +141,6 @@ def _nothing_missing() -> Iterator[None]:
 def _timm_transform(model: nn.Module) -> Any:
     data: Any = importlib.import_module("timm.data")
     return data.create_transform(**data.resolve_model_data_config(model), is_training=False)
-
-
-def cut(visual: nn.Module) -> tuple[Step, Step]:
-    """Split an open_clip image tower into (trunk, project); their composition is the tower itself.
-
-    ViT: before the projection matrix; ModifiedResNet: before the attention pool; timm towers: before the head. Any
-    other tower is all trunk, and its penultimate activations are its embeddings.
-    """
-    from open_clip.modified_resnet import ModifiedResNet
-    from open_clip.timm_model import TimmModel
-    from open_clip.transformer import VisionTransformer
-
-    if isinstance(visual, VisionTransformer) and visual.proj is not None and not visual.output_tokens:
-        matrix = visual.proj
-        visual.proj = None
-        return visual, lambda pooled: pooled @ matrix
-    if isinstance(visual, ModifiedResNet):
-        pool = visual.attnpool
-        visual.attnpool = nn.Identity()
-        return visual, pool
-    if isinstance(visual, TimmModel):
-        return visual.trunk, visual.head
-    return visual, lambda embeddings: embeddings
 
 
 def _casting(precision: str, device: str) -> Callable[[Callable[..., Any]], Step]:
