@@ -68,13 +68,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` so that a reader sees the old file or the new one, never a part, whatever happens meanwhile."""
+def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write `content`, whole or piece by piece, so that a reader sees the old file or the new one, never a part,
+    whatever happens meanwhile.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            for piece in (content,) if isinstance(content, bytes) else content:
+                stream.write(piece)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)

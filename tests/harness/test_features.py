@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from spurbench.backbones import Tower
 from spurbench.cards import BackboneCard, DatasetCard
 from spurbench.data import Examples, Photos
 from spurbench.encode import Speed, encode_part
 from spurbench.errors import DataError
-from spurbench.features import FeatureStore, feature_key
+from spurbench.features import TENSOR, FeatureStore, feature_key
 from spurbench.files import HashCache, digest
 from spurbench.images import PhotoFiles
 from spurbench.workbench import Features
@@ -142,6 +142,40 @@ def test_fields_are_not_interchangeable(order: list[str]) -> None:
     fields = dict(zip(FIELDS, "abcd", strict=True))
     swapped = dict(zip(order, "abcd", strict=True))
     assert (feature_key(**fields)[0] == feature_key(**swapped)[0]) == (fields == swapped)
+
+
+class Maps(Loader):
+    """A tower whose penultimate activations are maps."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def __call__(self) -> Tower:
+        tower = super().__call__()
+        return replace(tower, trunk=lambda x: x.flatten(1)[:, :12].reshape(-1, 3, 2, 2) * self.factor)
+
+
+@pytest.mark.parametrize("part", [32, 2048])
+def test_maps_are_kept_in_half_precision_and_joined_from_their_parts(
+    tmp_path: Path, photos: list[Path], part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spurbench.features.PART", part)
+    store = FeatureStore(tmp_path)
+    found, _ = build(store, photos, Maps(), kinds=("penultimate",))
+    rows = [Loader().preprocess(Image.open(path).convert("RGB")).flatten()[:12] for path in photos]
+    assert torch.equal(found["penultimate"], torch.stack(rows).reshape(-1, 3, 2, 2).half())
+    (entry,) = store.entries()
+    assert entry.shape == (75, 3, 2, 2)
+    (content,) = files(store.folder).values()
+    assert content == save({TENSOR: found["penultimate"]}), "what the library itself would have written"
+
+
+def test_maps_too_large_for_half_precision_are_refused(tmp_path: Path, photos: list[Path]) -> None:
+    store = FeatureStore(tmp_path)
+    with pytest.raises(DataError, match="maps reach .*e.06, which 16-bit floats cannot hold"):
+        build(store, photos, Maps(1e6), kinds=("penultimate",))
+    assert not list(store.entries())
 
 
 def test_a_loop_over_photos_gives_the_same(photos: list[Path]) -> None:

@@ -10,9 +10,10 @@ from spurbench.features import FORMAT
 
 ROOT = Path(spurbench.__file__).parent
 PINNED = (
-    1,
+    2,
     {
-        "backbones/towers.py": "813746cef9258b2b",
+        "backbones/cutting.py": "fea64e2b0b0eb263",
+        "backbones/towers.py": "9f5af68cb3df70ae",
         "encode.py": "1ddca861c415ebca",
         "images.py": "27a34744099ba62f",
     },
