@@ -1,0 +1,70 @@
+"""Problems of a projection method on every core, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from ..method import Bundle, Fitted, Problem, Task, bundles, in_place
+from ..parallel import cores, on_every_core
+from .forms import form_of
+from .rows import PenultimateRows
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all configurations and seeds read."""
+
+    rows: PenultimateRows
+    y: torch.Tensor
+    """(n,) classes, on the device."""
+
+
+def fit_projections(
+    problems: Sequence[Problem],
+    prepare: Callable[[Task, Shared], S],
+    train: Callable[[Bundle, Shared, S], list[Fitted]],
+    rows_per_step: int,
+) -> list[Fitted]:
+    """What `train` makes of the problems, some configurations of one seed at a time.
+
+    Args:
+        prepare: what one seed needs before its configurations are trained, computed once for all of them.
+        train: the candidates of a bundle's configurations; those of one must not depend on the others.
+        rows_per_step: rows that a configuration's step embeds, to know its memory.
+    """
+    task = problems[0].task
+    shared = Shared(PenultimateRows(task.train, task.device, task.memory_limit), task.train.y.to(task.device))
+    size = _bytes_of_one(task, shared.rows, rows_per_step)
+    parts = bundles(problems)
+    ready = {id(part.task): prepare(part.task, shared) for part in parts}
+    pieces = [piece for part in parts for piece in _pieces(part, size)]
+    fitted = on_every_core(
+        lambda piece: train(piece, shared, ready[id(piece.task)]),
+        pieces,
+        task.device,
+        piece_bytes=max(len(piece.configs) for piece in pieces) * size,
+        limit=task.memory_limit,
+    )
+    return in_place(pieces, fitted)
+
+
+def _bytes_of_one(task: Task, rows: PenultimateRows, rows_per_step: int) -> int:
+    """Weights, gradients and velocities of one configuration, and what its step holds."""
+    form, weights = form_of(task.model.projection())
+    held = 3 * sum(value.numel() * value.element_size() for value in weights.values())
+    d = task.text.classes().shape[1]
+    return held + form.activation_bytes(torch.Size((rows_per_step, *rows.shape)), d)
+
+
+def _pieces(part: Bundle, size: int) -> list[Bundle]:
+    """A bundle in as many parts as there are cores; smaller ones where all cores at once would take too much memory."""
+    room = max(1, part.task.memory_limit // (cores() * max(1, size)))
+    length = min(-(-len(part.configs) // (1 if part.task.device.type != "cpu" else cores())), room)
+    starts = range(0, len(part.configs), length)
+    return [Bundle(part.task, part.configs[i : i + length], part.places[i : i + length]) for i in starts]
