@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Literal, TypeAlias, cast
 
-Word: TypeAlias = Literal["values", "contexts", "scenes", "pairs", "concepts"]
+Word: TypeAlias = Literal["values", "contexts", "scenes", "pairs", "names", "settings", "concepts"]
 """What a method may ask to be told; `MethodCard.words`."""
 
 WORDS: Mapping[Word, str] = {
@@ -16,6 +16,8 @@ WORDS: Mapping[Word, str] = {
     "contexts": "phrases for contexts (attribute_text: contexts or values)",
     "scenes": "prompts that name the attribute alone (attribute_text: scenes, or attribute_prompts)",
     "pairs": "two or more phrases to pair (attribute_text: pairs or values)",
+    "names": "a noun phrase for each value of the attribute (attribute_text: names)",
+    "settings": "a noun phrase for what all classes are, with each value (attribute_text: settings)",
     "concepts": "pairs of concepts (concepts: reject or accept)",
 }
 """What each is, and where a data set gives it."""
@@ -30,7 +32,10 @@ def is_template(text: str) -> bool:
 
 @dataclass(frozen=True)
 class AttributeText:
-    """The spurious attribute in words. All phrases continue a class name: `on land` makes `a photo of a gull on land.`
+    """The spurious attribute in words.
+
+    Phrases continue a class name: `on land` makes `a photo of a gull on land.` Names and settings stand in its place:
+    `land` makes `a photo of a land.` and `bird on land` makes `a photo of a bird on land.`
 
     Attributes:
         values: a phrase for each value, in their order; none where what a value means depends on the class.
@@ -39,6 +44,8 @@ class AttributeText:
         class_free: a sentence with one `{}` for a phrase, naming no class; the empty phrase takes the blank with it.
         scenes: prompts that name the attribute without a class. Default: the card's `attribute_prompts`.
         pairs: phrases any two of which should make no difference behind the same class name. Default: `values`.
+        names: a noun phrase for each value alone, in their order.
+        settings: a noun phrase for each value with what the classes have in common, naming no class.
 
     Raises:
         ValueError: a phrase that is not text, occurs twice, or holds braces; one context; a class among the braces.
@@ -49,10 +56,14 @@ class AttributeText:
     class_free: str = "a photo {}."
     scenes: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("values", "contexts", "scenes", "pairs"):
-            _check_texts(name, getattr(self, name), empty=name != "scenes")
+        for name in ("values", "contexts", "pairs"):
+            _check_texts(name, getattr(self, name), empty=True)
+        for name in ("scenes", "names", "settings"):
+            _check_texts(name, getattr(self, name), empty=False)
         for name in ("contexts", "pairs"):
             if len(getattr(self, name)) == 1:
                 raise ValueError(f"{name}: one alone tells nothing apart; give two or more, or none")

@@ -103,8 +103,12 @@ class DatasetCard:
             raise ValueError(f"data set {self.name}: needs at least one attribute value and one prompt set")
         if self.attribute_prompts and len(self.attribute_prompts) != len(self.attributes):
             raise ValueError(f"data set {self.name}: one attribute prompt per attribute value, or none")
-        if self.attribute_text.values and len(self.attribute_text.values) != len(self.attributes):
-            raise ValueError(f"data set {self.name}: one phrase in attribute_text.values per attribute value, or none")
+        for name in ("values", "names", "settings"):
+            phrases = getattr(self.attribute_text, name)
+            if phrases and len(phrases) != len(self.attributes):
+                raise ValueError(
+                    f"data set {self.name}: one phrase in attribute_text.{name} per attribute value, or none"
+                )
         n_groups = len(self.classes) * len(self.attributes)
         for split, counts in self.counts.items():
             if split not in SPLITS or len(counts) != n_groups:
@@ -124,6 +128,8 @@ class DatasetCard:
             "contexts": bool(text.context_phrases("all")),
             "scenes": bool(text.scenes or self.attribute_prompts),
             "pairs": len(text.pair_phrases()) > 1,
+            "names": bool(text.names),
+            "settings": bool(text.settings),
             "concepts": bool(self.concepts),
         }[word]
 

@@ -34,6 +34,7 @@ class TextSpace:
         attribute_vectors: (A, d) unit vectors of the attribute prompts, where the card declares `attribute_text`.
         encoder: texts -> (n, d), or None where the backbone has no text tower.
         prompted: noun phrases -> (n, d) unit vectors, made as the class vectors are; None without a text tower.
+        templated: noun phrases -> (n, T, d) unit vectors under each template of the prompt set; None as above.
         class_names: K names, in order.
         words: what the card asks to be told of the attribute and of the task.
         attribute_text: the attribute in words, where the card declares `attribute_text` and names any of it in `words`.
@@ -47,6 +48,7 @@ class TextSpace:
     attribute_vectors: torch.Tensor | None
     encoder: Callable[[Sequence[str]], torch.Tensor] | None
     prompted: Callable[[Sequence[str]], torch.Tensor] | None = None
+    templated: Callable[[Sequence[str]], torch.Tensor] | None = None
     class_names: tuple[str, ...] = ()
     words: tuple[Word, ...] = ()
     attribute_text: AttributeText | None = None
@@ -57,6 +59,14 @@ class TextSpace:
         if self.class_vectors is None:
             raise MethodError(f"method '{self.method}' uses text without declaring it: add 'text' to its card's inputs")
         return self.class_vectors.clone()
+
+    def class_templates(self) -> torch.Tensor:
+        """(K, T, d) unit vectors of the classes under each template, whose means make `classes()` when made unit.
+
+        Where a data set brings its own text features there is one vector for each class: T = 1. Raises as `classes`.
+        """
+        vectors = self.classes()
+        return vectors[:, None] if self.templated is None else self.templated(self.class_names)
 
     def attributes(self) -> torch.Tensor:
         """(A, d) unit vectors of the attribute's names. Raises SupervisionError unless `attribute_text` is declared."""
@@ -103,6 +113,14 @@ class TextSpace:
             self._nothing_given("pairs")
         return vectors[:, torch.tensor(both)].flatten(0, 1)
 
+    def names(self) -> torch.Tensor:
+        """(A, T, d) unit vectors of the attribute's values alone, under each template. Raises as `contexts` does."""
+        return self._by_template("names", self._phrases("names").names)
+
+    def settings(self) -> torch.Tensor:
+        """(A, T, d) unit vectors of each value with what all classes are, under each template. Raises as `contexts`."""
+        return self._by_template("settings", self._phrases("settings").settings)
+
     def concepts(self) -> Concepts:
         """The task's pairs of concepts, as texts. They name no value of the attribute, so no supervision is declared.
 
@@ -126,9 +144,17 @@ class TextSpace:
         if not phrases:
             self._nothing_given(word)
         if self.prompted is None:
-            raise MethodError(f"method '{self.method}' encodes text, and the backbone has no text tower")
+            self._no_tower()
         vectors = self.prompted([phrase_after(name, phrase) for name in self.class_names for phrase in phrases])
         return vectors.reshape(len(self.class_names), len(phrases), -1)
+
+    def _by_template(self, word: Word, phrases: Sequence[str]) -> torch.Tensor:
+        """(n, T, d)."""
+        if not phrases:
+            self._nothing_given(word)
+        if self.templated is None:
+            self._no_tower()
+        return self.templated(phrases)
 
     def _check_supervision(self) -> None:
         if not self.supervision.attribute_text:
@@ -143,6 +169,9 @@ class TextSpace:
             raise MethodError(
                 f"method '{self.method}' reads {word} without asking for them: write words=({words},) on its MethodCard"
             )
+
+    def _no_tower(self) -> NoReturn:
+        raise MethodError(f"method '{self.method}' encodes text, and the backbone has no text tower")
 
     def _nothing_given(self, word: Word) -> NoReturn:
         raise MethodError(f"method '{self.method}' needs {WORDS[word]}, and the data set has none")

@@ -38,19 +38,28 @@ def text_of(
     def encode(texts: Sequence[str]) -> torch.Tensor:
         return store.texts(backbone, tower, texts)[0]
 
-    def prompted(nouns: Sequence[str]) -> torch.Tensor:
-        return _averaged(encode(_filled(templates, nouns)), len(templates))
+    def templated(nouns: Sequence[str]) -> torch.Tensor:
+        return _by_template(encode(_filled(templates, nouns)), len(templates))
 
-    return Text(_averaged(embedded[:n_class_prompts], len(templates)), attribute, scale, encode, prompted)
+    def prompted(nouns: Sequence[str]) -> torch.Tensor:
+        return _averaged(templated(nouns))
+
+    classes = _averaged(_by_template(embedded[:n_class_prompts], len(templates)))
+    return Text(classes, attribute, scale, encode, prompted, templated)
 
 
 def _filled(templates: Sequence[str], nouns: Sequence[str]) -> list[str]:
     return [template.replace("{}", noun) for noun in nouns for template in templates]
 
 
-def _averaged(embedded: torch.Tensor, n_templates: int) -> torch.Tensor:
-    """(n, d) unit means of (n * n_templates, d) embeddings, each made unit before."""
-    return unit(unit(embedded).reshape(-1, n_templates, embedded.shape[1]).mean(dim=1))
+def _by_template(embedded: torch.Tensor, n_templates: int) -> torch.Tensor:
+    """(n, T, d) unit vectors of (n * T, d) embeddings."""
+    return unit(embedded).reshape(-1, n_templates, embedded.shape[1])
+
+
+def _averaged(templated: torch.Tensor) -> torch.Tensor:
+    """(n, d) unit means of (n, T, d) unit vectors."""
+    return unit(templated.mean(dim=1))
 
 
 def _templates(prompts: PromptSet) -> Sequence[str]:

@@ -30,6 +30,9 @@ _SQUARE = AttributeText(
     values=("", "beside a red square"),
     class_free="a photo of a digit {}.",
     scenes=("a photo of a red square.", "a red square on black."),
+    # A photo without a red square has a black one in its place.
+    names=("black square", "red square"),
+    settings=("number", "number beside a red square"),
 )
 _CONCEPTS = Concepts(
     reject=(("a photo with a red square.", "a photo."), ("a red square.", "a black square.")),

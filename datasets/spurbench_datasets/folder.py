@@ -52,10 +52,10 @@ class Folder:
 
     `DIR/card.yaml` may give `title`, `licence`, `prompts` (name -> list of templates, the first set being the headline
     one) and `attribute_prompts` (a list, one per attribute value in sorted order). For methods that work on text
-    there may be `attribute_text`, with lists `values` (one per attribute value, sorted), `contexts`, `scenes`, `pairs`
-    and a sentence `class_free` (`spurbench.attribute_text.AttributeText` explains them), and `concepts`, with lists
-    `reject` and `accept` of pairs of opposites. Class names are put into prompts with `_` and `-` as spaces. The card's
-    name carries a hash of paths and labels: another listing is another data set.
+    there may be `attribute_text`, with lists `values`, `names`, `settings` (each one per attribute value, sorted),
+    `contexts`, `scenes`, `pairs` and a sentence `class_free` (`spurbench.attribute_text.AttributeText` explains them),
+    and `concepts`, with lists `reject` and `accept` of pairs of opposites. Class names are put into prompts with `_`
+    and `-` as spaces. The card's name carries a hash of paths and labels: another listing is another data set.
 
     Photos are not opened here: what cannot be decoded is reported when features are built.
 
@@ -312,6 +312,8 @@ def _attribute_text(value: Any, key: str) -> AttributeText:
         "class_free": _text,
         "scenes": _texts,
         "pairs": _phrases,
+        "names": _texts,
+        "settings": _texts,
     }
     with located(f"'{key}'"):
         return AttributeText(**_nested(value, readers))

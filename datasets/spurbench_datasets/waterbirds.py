@@ -52,6 +52,9 @@ _BACKGROUND = AttributeText(
     pairs=(
         "with a land background", "with a water background", "in the ocean", "in the water", "in the forest",
     ),
+    # The words of Yang et al. 2023 (arXiv 2304.03916).
+    names=("land", "water"),
+    settings=("bird on land", "bird on water"),
 )  # fmt: skip
 _CONCEPTS = Concepts(
     # What RoboShot's language model named, in other words: habitat, surroundings, diet, migration, wings; then feet,

@@ -319,6 +319,8 @@ attribute_text:
   class_free: a photo of a bird {}.
   scenes: [a lake., a lawn.]
   pairs: [by day, by night]
+  names: [land, water]
+  settings: [bird on land, bird on water]
 concepts:
   reject:
     - [a wet bird, a dry bird]
@@ -338,6 +340,8 @@ def test_card_yaml_may_say_the_attribute_and_the_task_in_words(tmp_path: Path) -
         class_free="a photo of a bird {}.",
         scenes=("a lake.", "a lawn."),
         pairs=("by day", "by night"),
+        names=("land", "water"),
+        settings=("bird on land", "bird on water"),
     )
     assert card.concepts == Concepts(
         reject=(("a wet bird", "a dry bird"), ("a bird that swims", "a bird that walks")),
@@ -354,6 +358,11 @@ def test_card_yaml_may_say_the_attribute_and_the_task_in_words(tmp_path: Path) -
         ("attribute_text: {values: [1, 2]}", "'attribute_text': 'values' must be a list of texts"),
         ("attribute_text: {values: [a, b, c]}", "one phrase in attribute_text.values per attribute value"),
         ("attribute_text: {contexts: [a]}", "'attribute_text': contexts: one alone"),
+        ("attribute_text: {names: [a]}", "one phrase in attribute_text.names per attribute value"),
+        ("attribute_text: {names: ['', a]}", "'attribute_text': 'names' must be text"),
+        ("attribute_text: {settings: [a, b, c]}", "one phrase in attribute_text.settings per attribute value"),
+        ("attribute_text: {settings: a}", "'attribute_text': 'settings' must be a list of texts, not 'a'"),
+        ("attribute_text: {setting: [a, b]}", "'attribute_text': unknown key 'setting'; did you mean settings"),
         ("attribute_text: {scenes: ['']}", "'attribute_text': 'scenes' must be text"),
         ("attribute_text: {class_free: a bird}", "'attribute_text': class_free: 'a bird' needs one {}"),
         ("attribute_text: {pairs: [a, 'b {}']}", "'attribute_text': pairs: 'b {}'"),

@@ -36,6 +36,12 @@ CARD = DatasetCard("birds", "Birds", ("landbird", "waterbird"), ("land", "water"
         ({"pairs": ("on land", " on water")}, "blanks"),
         ({"pairs": ("on land", "in a {}")}, "braces"),
         ({"scenes": ("",)}, "scenes: ''"),
+        ({"names": "land"}, "names: must be a tuple of texts"),
+        ({"names": ("", "red square")}, "names: ''"),
+        ({"names": ("land", "land")}, "names: every text must be another"),
+        ({"settings": ("bird on {}", "bird")}, "braces"),
+        ({"settings": ("bird ", "bird on land")}, "blanks"),
+        ({"settings": ("bird", 1)}, "settings: must be a tuple of texts"),
         ({"class_free": "a photo"}, "class_free"),
         ({"class_free": "a {} {}"}, "class_free"),
         ({"class_free": 3}, "class_free"),
@@ -63,9 +69,16 @@ def test_wrong_concepts_are_refused(given: dict[str, Any], match: str) -> None:
         Concepts(**given)
 
 
-def test_one_phrase_for_each_value_of_the_attribute() -> None:
-    with pytest.raises(ValueError, match=r"data set birds: one phrase in attribute_text\.values per attribute value"):
-        replace(CARD, attribute_text=AttributeText(values=("on land", "on water", "in the sky")))
+@pytest.mark.parametrize("name", ["values", "names", "settings"])
+def test_one_phrase_for_each_value_of_the_attribute(name: str) -> None:
+    for phrases in (("land",), ("land", "water", "sky")):
+        given: dict[str, Any] = {name: phrases}
+        with pytest.raises(
+            ValueError, match=rf"data set birds: one phrase in attribute_text\.{name} per attribute value"
+        ):
+            replace(CARD, attribute_text=AttributeText(**given))
+    given = {name: ("land", "water")}
+    assert getattr(replace(CARD, attribute_text=AttributeText(**given)).attribute_text, name) == given[name]
 
 
 def test_what_is_not_given_falls_back_on_the_values() -> None:
@@ -166,6 +179,8 @@ def test_a_data_set_that_lacks_a_word_makes_the_cell_impossible_and_says_which(w
         "contexts": {"attribute_text": AttributeText(contexts=("", "on land"))},
         "scenes": {"attribute_prompts": ("land.", "water.")},
         "pairs": {"attribute_text": AttributeText(pairs=("on land", "on water"))},
+        "names": {"attribute_text": AttributeText(names=("land", "water"))},
+        "settings": {"attribute_text": AttributeText(settings=("bird on land", "bird on water"))},
         "concepts": {"concepts": Concepts(accept=(("a", "b"),))},
     }
     assert reason(replace(silent, **given[word]), word) == ""
@@ -178,7 +193,7 @@ def test_features_without_a_text_tower_serve_only_scenes_that_they_bring() -> No
     card = replace(CARD, own_features=True, attribute_prompts=("land.", "water."), concepts=Concepts((("a", "b"),)))
     own = OwnFeatures("mine", rows, rows[:2], rows[:2])
     assert reason(card, "scenes", features=own) == ""
-    for words in (("values",), ("contexts",), ("pairs", "scenes"), ("concepts",)):
+    for words in (("values",), ("contexts",), ("pairs", "scenes"), ("names",), ("settings",), ("concepts",)):
         found = reason(card, *words, features=own)  # type: ignore[arg-type]
         assert found == "needs a text tower to embed further texts; birds brings its own features, and none"
     assert "attribute_text" in reason(card, "scenes", features=OwnFeatures("mine", rows, rows[:2], None))
@@ -192,6 +207,8 @@ def test_features_without_a_text_tower_serve_only_scenes_that_they_bring() -> No
         {"attribute_text": replace(TEXT, class_free="a bird {}.")},
         {"attribute_text": replace(TEXT, scenes=("land.",))},
         {"attribute_text": replace(TEXT, pairs=("on land", "at sea"))},
+        {"attribute_text": replace(TEXT, names=("land", "sea"))},
+        {"attribute_text": replace(TEXT, settings=("bird on land", "bird at sea"))},
         {"concepts": Concepts(reject=(("a", "b"),))},
     ],
 )

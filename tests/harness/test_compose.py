@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from spurbench import provenance
+from spurbench.attribute_text import AttributeText
 from spurbench.cards import InferenceCard, MethodCard, Supervision
 from spurbench.compose import Composed
 from spurbench.errors import ConfigurationError, MethodError, SupervisionError, UnknownNameError, UsageError
@@ -188,6 +189,56 @@ def test_an_inference_sees_no_more_than_its_own_card_declares(make_prepared: Mak
 
     method = Composed(Both(), ReadsValidation())
     method.fit(task_of(method, make_prepared()), {"strength": 1, "parts": 5, "guess.parts": 2})
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_an_inference_has_the_text_side_only_where_its_own_card_asks_for_it(
+    text: bool, make_prepared: MakePrepared
+) -> None:
+    """What the base was told in words of the attribute is not passed on, the classes' templates are."""
+    prepared = make_prepared()
+    assert prepared.text is not None
+
+    def templated(nouns: Sequence[str]) -> torch.Tensor:
+        return torch.ones(len(nouns), 3, 4) / 2
+
+    def prompted(nouns: Sequence[str]) -> torch.Tensor:
+        return templated(nouns).mean(dim=1)
+
+    told = AttributeText(names=("land", "water"), settings=("bird on land", "bird on water"))
+    side = replace(prepared.text, encode=prompted, prompted=prompted, templated=templated)
+    prepared = replace(prepared, card=replace(prepared.card, attribute_text=told), text=side)
+
+    class Told(Spy):
+        card = replace(
+            Spy.card,
+            supervision=Supervision(train_groups=True, attribute_text=True),
+            inputs=("embeddings", "text"),
+            words=("names", "settings"),
+        )
+
+    class Reads(Guess):
+        card = replace(Guess.card, inputs=("embeddings", "text") if text else ("embeddings",))
+
+        def infer(self, task: Task, config: Config) -> torch.Tensor:
+            space = task.text
+            with pytest.raises(SupervisionError):
+                space.names()
+            with pytest.raises(SupervisionError):
+                space.settings()
+            assert space.attribute_text is None
+            if text:
+                assert space.class_templates().shape == (2, 3, 4)
+            else:
+                with pytest.raises(MethodError, match="'guess' uses text without declaring it"):
+                    space.class_templates()
+                assert (space.encoder, space.prompted, space.templated, space.class_names) == (None, None, None, ())
+            return super().infer(task, config)
+
+    base = Told()
+    method = Composed(base, Reads())
+    method.fit(task_of(method, prepared), {"strength": 1, "parts": 5, "guess.parts": 2})
+    assert base.calls[0][0].task.text.names().shape == (2, 3, 4)
 
 
 def test_a_configuration_that_the_inference_cannot_handle_is_lost_alone(make_prepared: MakePrepared) -> None:

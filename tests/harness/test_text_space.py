@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from conftest import MakePrepared
 
 TOLD = Supervision(attribute_text=True)
-EVERYTHING: tuple[Word, ...] = ("values", "contexts", "scenes", "pairs", "concepts")
+EVERYTHING: tuple[Word, ...] = ("values", "contexts", "scenes", "pairs", "names", "settings", "concepts")
+TEMPLATES = ("see {}", "{} near by")
 TEXT = AttributeText(
     values=("on land", "on water"),
     contexts=("", "on land", "in the sky"),
     class_free="a bird {}.",
     scenes=("the sea", "a forest"),
     pairs=("by day", "by night", "at noon"),
+    names=("land", "water"),
+    settings=("bird on land", "bird on water"),
 )
 CONCEPTS = Concepts(reject=(("wet", "dry"),), accept=(("big", "small"),))
 
@@ -45,6 +48,11 @@ def prompted(nouns: Sequence[str]) -> torch.Tensor:
     return torch.nn.functional.normalize(encode([f"see {noun}" for noun in nouns]), dim=-1)
 
 
+def templated(nouns: Sequence[str]) -> torch.Tensor:
+    each = [torch.nn.functional.normalize(encode([form.format(n) for n in nouns]), dim=-1) for form in TEMPLATES]
+    return torch.stack(each, dim=1)
+
+
 def unit(text: str) -> np.ndarray:
     found = letters(text)
     return found / np.linalg.norm(found)
@@ -53,7 +61,7 @@ def unit(text: str) -> np.ndarray:
 @pytest.fixture
 def prepared(make_prepared: MakePrepared) -> Prepared:
     made = make_prepared()
-    text = Text(prompted(made.card.classes), prompted(["land", "water"]), 100.0, encode, prompted)
+    text = Text(prompted(made.card.classes), prompted(["land", "water"]), 100.0, encode, prompted, templated)
     return replace(made, card=replace(made.card, attribute_text=TEXT, concepts=CONCEPTS), text=text)
 
 
@@ -86,6 +94,13 @@ def test_vectors_are_of_the_texts_that_the_card_describes(prepared: Prepared) ->
     ends = [[f"see {name} {p}" for p in (one, other)] for name in classes for one, other in both(TEXT.pairs)]
     assert text.pairs().shape == (6, 2, 36)
     np.testing.assert_allclose(text.pairs().numpy(), [[unit(end) for end in pair] for pair in ends], atol=1e-6)
+    for found, phrases in (
+        (text.names(), TEXT.names),
+        (text.settings(), TEXT.settings),
+        (text.class_templates(), classes),
+    ):
+        expected = [[unit(form.format(phrase)) for form in TEMPLATES] for phrase in phrases]
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
     assert text.concepts() == CONCEPTS
 
 
@@ -98,16 +113,19 @@ READ: dict[Word, Callable[[TextSpace], Any]] = {
     "contexts": lambda text: text.contexts("values"),
     "scenes": lambda text: text.scenes(),
     "pairs": lambda text: text.pairs(),
+    "names": lambda text: text.names(),
+    "settings": lambda text: text.settings(),
     "concepts": lambda text: text.concepts(),
 }
 
 
-@pytest.mark.parametrize("word", ["values", "contexts", "scenes", "pairs"])
+@pytest.mark.parametrize("word", ["values", "contexts", "scenes", "pairs", "names", "settings"])
 def test_words_for_the_attribute_are_closed_to_who_does_not_declare_it(prepared: Prepared, word: Word) -> None:
     for text in (space(prepared, supervision=Supervision()), space(prepared, "concepts", supervision=Supervision())):
         with pytest.raises(SupervisionError, match=r"supervision=Supervision\(attribute_text=True\)"):
             READ[word](text)
-        assert reachable(text).isdisjoint({*TEXT.values, *TEXT.contexts, *TEXT.scenes, *TEXT.pairs} - {""})
+        hidden = {*TEXT.values, *TEXT.contexts, *TEXT.scenes, *TEXT.pairs, *TEXT.names, *TEXT.settings}
+        assert reachable(text).isdisjoint(hidden - {""})
 
 
 @pytest.mark.parametrize("word", EVERYTHING)
@@ -134,13 +152,29 @@ def test_what_the_data_set_does_not_say_is_an_error_that_names_it(prepared: Prep
         READ[word](space(mute, word))
 
 
-@pytest.mark.parametrize("word", ["values", "contexts", "pairs"])
+@pytest.mark.parametrize("word", ["values", "contexts", "pairs", "names", "settings"])
 def test_without_a_text_tower_nothing_is_embedded(prepared: Prepared, word: Word) -> None:
     text = prepared.text
     assert text is not None
-    bare = replace(prepared, text=replace(text, encode=None, prompted=None))
+    bare = replace(prepared, text=replace(text, encode=None, prompted=None, templated=None))
     with pytest.raises(MethodError, match="encodes text"):
         READ[word](space(bare, word))
+
+
+def test_classes_under_each_template_need_the_input_text_and_nothing_else(prepared: Prepared) -> None:
+    assert torch.equal(space(prepared, supervision=Supervision()).class_templates(), templated(prepared.card.classes))
+    closed = space(prepared, supervision=Supervision(), inputs=("embeddings",))
+    assert closed.templated is None
+    with pytest.raises(MethodError, match="uses text without declaring it"):
+        closed.class_templates()
+
+
+def test_a_data_set_with_text_features_of_its_own_has_one_template(make_prepared: MakePrepared) -> None:
+    text = space(make_prepared())
+    found = text.class_templates()
+    assert torch.equal(found, text.classes()[:, None])
+    found.zero_()
+    assert text.classes().any()
 
 
 def test_without_the_input_text_there_is_nothing(prepared: Prepared) -> None:

@@ -24,6 +24,8 @@ TOLD = AttributeText(
     class_free="a photo of a bird {}.",
     scenes=("a forest.", "the sea.", "a forest by the sea."),
     pairs=("on land", "on water", "far away"),
+    names=("land", "water"),
+    settings=("bird on land", "bird on water"),
 )
 CONCEPTS = Concepts(
     reject=(("wet", "dry"), ("eats fish", "eats worms"), ("dry", "wet")),
@@ -42,10 +44,14 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
+def each_template(phrase: str) -> np.ndarray:
+    """(T, D) A noun phrase under each template."""
+    return np.stack([unit(embed(template.replace("{}", phrase))) for template in TEMPLATES])
+
+
 def noun(phrase: str) -> np.ndarray:
     """(D,) A noun phrase over all templates, as specified for zero-shot CLIP."""
-    total = sum(unit(embed(template.replace("{}", phrase))) for template in TEMPLATES)
-    return unit(np.asarray(total) / len(TEMPLATES))
+    return unit(each_template(phrase).mean(axis=0))
 
 
 def _encode(texts: Sequence[str]) -> torch.Tensor:
@@ -56,10 +62,15 @@ def _prompted(nouns: Sequence[str]) -> torch.Tensor:
     return torch.from_numpy(np.stack([noun(phrase) for phrase in nouns])).float()
 
 
+def _templated(nouns: Sequence[str]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([each_template(phrase) for phrase in nouns])).float()
+
+
 class World:
     """Prepared data with a text side, and the reference's view of the same."""
 
     embed, unit, noun = staticmethod(embed), staticmethod(unit), staticmethod(noun)
+    each_template = staticmethod(each_template)
     scale, attribute_text, concepts = SCALE, TOLD, CONCEPTS
 
     def __init__(self, prepared: Prepared) -> None:
@@ -97,6 +108,6 @@ def world(make_prepared: Callable[..., Prepared]) -> World:
     """Two classes with two values of an attribute, all told in words."""
     prepared = make_prepared(d=D)
     names = torch.from_numpy(np.stack([unit(embed(f"attribute {i}")) for i in range(2)])).float()
-    text = Text(_prompted(prepared.card.classes), names, SCALE, _encode, _prompted)
+    text = Text(_prompted(prepared.card.classes), names, SCALE, _encode, _prompted, _templated)
     card = replace(prepared.card, own_features=False, attribute_text=TOLD, concepts=CONCEPTS)
     return World(replace(prepared, card=card, text=text))

@@ -34,9 +34,12 @@ GROUND = AttributeText(
     class_free=_ANYWHERE,
     scenes=_taken(LAND, WATER, *_PHRASES.values()),
     pairs=(LAND, WATER, *(_PHRASES[name] for name in ("forest", "meadow", "lake", "sea"))),
+    names=("land", "water"),
+    # No caption says "bird": the place is named as in the caption above, and what stands in it is left open.
+    settings=(f"beautiful day {LAND}", f"beautiful day {WATER}"),
 )
 PLACE = AttributeText(
-    # Neither value of the attribute can be said: which place is the habitat depends on the species.
+    # Neither value of the attribute can be said or named: which place is the habitat depends on the species.
     contexts=("", *_PHRASES.values()),
     class_free=_ANYWHERE,
     scenes=_taken(*_PHRASES.values()),
@@ -47,6 +50,8 @@ STICKER = AttributeText(
     values=("", "with a red sticker"),
     class_free="a photo of an animal {}.",
     scenes=("a photo of a red sticker.", "a red sticker on a photo."),
+    names=("plain photo", "red sticker"),
+    settings=("mammal", "mammal with a red sticker"),
 )
 
 BIRD_CONCEPTS = Concepts(
