@@ -109,7 +109,7 @@ def _narrowed(task: Task, card: InferenceCard) -> Task:
         attribute_vectors=task.text.attribute_vectors if named else None,
         encoder=task.text.encoder if text else None,
         prompted=task.text.prompted if text else None,
-        templated=task.text.templated if text else None,
+        templates=task.text.templates if text else (),
         class_names=task.text.class_names if text else (),
         words=(),
         attribute_text=None,

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import SpurbenchError, UsageError
 from .registry import Registries
-from .space import Choice
+from .space import Choice, Switch
 
 Row = dict[str, Any]
 KINDS = ("methods", "datasets", "backbones", "inferences")
@@ -152,7 +152,8 @@ def _is_here(dataset: Any, root: Path) -> bool:
 
 
 def _size(space: Any) -> str:
-    sizes = [len(item.values) if isinstance(item, Choice) else None for item in space.values()]
+    searched = [item for item in space.values() if not isinstance(item, Switch)]
+    sizes = [len(item.values) if isinstance(item, Choice) else None for item in searched]
     return "unbounded" if None in sizes else str(math.prod(size for size in sizes if size is not None))
 
 

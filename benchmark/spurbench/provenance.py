@@ -14,7 +14,7 @@ from .files import sha256_of
 
 NUMERIC = (
     "attribute_text", "compose", "data", "evaluation", "heads", "isolation", "judge", "method", "metrics",
-    "model_space", "parallel", "projections", "seeds", "solvers", "space", "tasks", "text_space", "texts",
+    "model_space", "parallel", "pinned", "projections", "seeds", "solvers", "space", "tasks", "text_space", "texts",
 )  # fmt: skip
 """Harness modules whose code decides numbers: a change of any makes every record stale."""
 PLUGIN = "spurbench_plugin_"

@@ -46,7 +46,8 @@ class Registry(Generic[T]):
     Args:
         kind: singular noun for messages, e.g. `method`.
         group: entry-point group, e.g. `spurbench.methods`; empty for none.
-        extras: things that stand behind a plus, as in `group_dro+george`, and `compose.Composed` joins to one of these.
+        extras: things that stand behind a plus, as in `group_dro+george`, and `compose.Composed` joins to one of these,
+            which are methods: they take pinned hyper-parameters too, as in `group_dro:eta=0.1` (`pinned.Pinned`).
     """
 
     def __init__(self, kind: str, group: str = "", extras: Registry[Any] | None = None) -> None:
@@ -97,18 +98,18 @@ class Registry(Generic[T]):
     def fresh(self, name: str) -> T:
         """A new one, that nobody has used: what it may remember on itself must not pass from one cell to the next."""
         thing = self.thing(name)
-        return self._make(name) if inspect.isclass(thing) else cast("T", copy.deepcopy(thing))
+        return self._make(name) if inspect.isclass(thing) else copy.deepcopy(self._make(name))
 
     def _entry(self, name: str) -> tuple[Entry, str | None]:
         """The entry for `name`, and the argument if it is written `entry:argument`."""
         if name in self._entries:
             return self._entries[name], None
-        prefix, colon, argument = name.partition(":")
-        if colon and prefix in self._entries:
-            return self._entries[prefix], argument
         base, plus, extra = name.rpartition("+")
         if plus and self._extras is not None:
             return self._joined(base, extra), None
+        prefix, colon, argument = name.partition(":")
+        if colon and prefix in self._entries:
+            return self._entries[prefix], argument
         raise UnknownNameError(self.kind, name, self._entries)
 
     def _joined(self, base: str, extra: str) -> Entry:
@@ -130,24 +131,28 @@ class Registry(Generic[T]):
         usage = getattr(thing, "usage", None)
         if usage is not None and not argument and not _has_default(thing):
             raise UsageError(f"{self.kind} '{name}' needs an argument: {usage}")
-        if usage is None and argument is not None:
+        pins = usage is None and argument is not None
+        if pins and self._extras is None:
             raise UnknownNameError(self.kind, name, self._entries)
         made = thing
         if inspect.isclass(thing):
             try:
                 factory: Callable[..., Any] = thing
-                made = factory(argument) if argument else factory()
+                made = factory(argument) if argument and not pins else factory()
             except SpurbenchError:
                 raise
             except Exception as error:
                 raise PluginError(f"{self.kind} '{name}' cannot be made: {type(error).__name__}: {error}") from error
         written = getattr(getattr(made, "card", None), "name", name)
-        if usage is None and written != name:
+        # What is composed or pinned makes its own name, in which numbers have one spelling.
+        registered = name.partition(":")[0] if pins else name
+        if usage is None and written != registered and not isinstance(getattr(made, "composed_of", None), tuple):
             raise PluginError(
                 f"{self.kind} '{name}' from {self.origin(name)} calls itself '{written}' on its card; "
                 "the two must agree, because records go by the card's name"
             )
-        return cast("T", made)
+        # By name, as above.
+        return cast("T", importlib.import_module("spurbench.pinned").Pinned(made, argument) if pins else made)
 
     def select(
         self,

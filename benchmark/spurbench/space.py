@@ -15,24 +15,36 @@ Config: TypeAlias = Mapping[str, Value]
 
 
 @dataclass(frozen=True, init=False)
-class Choice:
-    """One of a list of values, each equally likely. The first is tried first."""
+class Values:
+    """A list of distinct plain values, the first of which is tried first."""
 
     values: tuple[Value, ...]
 
     def __init__(self, *values: Value) -> None:
+        kind = type(self).__name__
         if not values or len(set(values)) != len(values):
-            raise ValueError(f"Choice needs one or more distinct values, not {values}")
+            raise ValueError(f"{kind} needs one or more distinct values, not {values}")
         if any(type(value) not in (float, int, str, bool) for value in values):
-            raise ValueError(f"Choice needs plain numbers, strings or booleans, not {values}")
+            raise ValueError(f"{kind} needs plain numbers, strings or booleans, not {values}")
         if any(isinstance(value, float) and not math.isfinite(value) for value in values):
-            raise ValueError(f"Choice needs finite values, not {values}")
+            raise ValueError(f"{kind} needs finite values, not {values}")
         object.__setattr__(self, "values", values)
 
     @property
     def first(self) -> Value:
         """The value of the first configuration."""
         return self.values[0]
+
+    def pinned(self, text: str) -> Choice:
+        """Nothing but the value that is written so. Raises ValueError, naming those that there are."""
+        for value in self.values:
+            if text == str(value) or (_is_number(value) and _number(text) == value):
+                return Choice(value)
+        raise ValueError(f"must be one of {', '.join(map(str, self.values))}, not '{text}'")
+
+
+class Choice(Values):
+    """One of a list of values, each equally likely. The first is tried first."""
 
     def draw(self, uniform: float) -> Value:
         """The value for a number in [0, 1)."""
@@ -41,6 +53,18 @@ class Choice:
     def describe(self) -> dict[str, object]:
         """What the record's key says of it."""
         return {"choice": list(self.values)}
+
+
+class Switch(Values):
+    """A value that is not searched over: the first, unless whoever runs the method pins another of them."""
+
+    def draw(self, uniform: float) -> Value:  # noqa: ARG002
+        """The first."""
+        return self.first
+
+    def describe(self) -> dict[str, object]:
+        """What the record's key says of it."""
+        return {"switch": list(self.values)}
 
 
 @dataclass(frozen=True)
@@ -60,6 +84,13 @@ class LogUniform:
         value = math.exp(math.log(self.low) + uniform * (math.log(self.high) - math.log(self.low)))
         return min(max(float(f"{value:.4g}"), self.low), self.high)
 
+    def pinned(self, text: str) -> Choice:
+        """Nothing but the number that is written so. Raises ValueError for one that is out of range, or none."""
+        number = _number(text)
+        if number is None or not self.low <= number <= self.high:
+            raise ValueError(f"must be a number from {self.low:g} to {self.high:g}, not '{text}'")
+        return Choice(number)
+
     def describe(self) -> dict[str, object]:
         """What the record's key says of it."""
         return {"log_uniform": [self.low, self.high], "first": self.first}
@@ -68,7 +99,7 @@ class LogUniform:
 MOST_ATTEMPTS = 10_000
 """Draws after which a space counts as exhausted: a range may hold fewer distinct values than are asked for."""
 
-Distribution: TypeAlias = "Choice | LogUniform"
+Distribution: TypeAlias = "Choice | Switch | LogUniform"
 
 
 def check_space(space: object) -> None:
@@ -76,8 +107,20 @@ def check_space(space: object) -> None:
     if not isinstance(space, Mapping):
         raise ValueError(f"space must be a mapping from names to distributions, not {type(space).__name__}")
     for name, item in space.items():
-        if not isinstance(name, str) or not isinstance(item, Choice | LogUniform):
-            raise ValueError(f"space[{name!r}] must be a Choice or a LogUniform, not {item!r}")
+        if not isinstance(name, str) or not isinstance(item, Values | LogUniform):
+            raise ValueError(f"space[{name!r}] must be a Choice, a Switch or a LogUniform, not {item!r}")
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def describe_space(space: Mapping[str, Distribution]) -> dict[str, object]:
@@ -94,7 +137,7 @@ def draw_configs(space: Mapping[str, Distribution], n: int, seed: Seed) -> list[
     configs: list[Config] = []
     names = sorted(space)
     draw: dict[str, Value] = {name: space[name].first for name in names}
-    finite = all(isinstance(space[name], Choice) for name in names)
+    finite = all(isinstance(space[name], Values) for name in names)
     size = math.prod(len(item.values) for item in space.values() if isinstance(item, Choice)) if finite else math.inf
     attempt = 0
     while attempt < MOST_ATTEMPTS:

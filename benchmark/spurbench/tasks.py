@@ -28,8 +28,8 @@ class Text:
     encode: Callable[[Sequence[str]], torch.Tensor] | None
     prompted: Callable[[Sequence[str]], torch.Tensor] | None = None
     """Noun phrases -> unit vectors made as the class vectors are; None where a data set brings its own features."""
-    templated: Callable[[Sequence[str]], torch.Tensor] | None = None
-    """Noun phrases -> (n, T, d) what `prompted` averages: unit vectors under each template; None as there."""
+    templates: tuple[str, ...] = ()
+    """Of the prompt set in use, with one `{}` for a noun phrase; none where a data set brings its own features."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def make_task(method: Method, prepared: Prepared, train: View, validation_rows: 
             attribute_vectors=text.attribute_vectors if text and supervision.attribute_text else None,
             encoder=text.encode if text else None,
             prompted=text.prompted if text else None,
-            templated=text.templated if text else None,
+            templates=text.templates if text else (),
             class_names=prepared.card.classes if text else (),
             words=card.words,
             attribute_text=prepared.card.attribute_text

@@ -34,7 +34,7 @@ class TextSpace:
         attribute_vectors: (A, d) unit vectors of the attribute prompts, where the card declares `attribute_text`.
         encoder: texts -> (n, d), or None where the backbone has no text tower.
         prompted: noun phrases -> (n, d) unit vectors, made as the class vectors are; None without a text tower.
-        templated: noun phrases -> (n, T, d) unit vectors under each template of the prompt set; None as above.
+        templates: T templates of the prompt set in use, with one `{}` for a noun phrase; none without a text tower.
         class_names: K names, in order.
         words: what the card asks to be told of the attribute and of the task.
         attribute_text: the attribute in words, where the card declares `attribute_text` and names any of it in `words`.
@@ -48,7 +48,7 @@ class TextSpace:
     attribute_vectors: torch.Tensor | None
     encoder: Callable[[Sequence[str]], torch.Tensor] | None
     prompted: Callable[[Sequence[str]], torch.Tensor] | None = None
-    templated: Callable[[Sequence[str]], torch.Tensor] | None = None
+    templates: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     words: tuple[Word, ...] = ()
     attribute_text: AttributeText | None = None
@@ -60,13 +60,10 @@ class TextSpace:
             raise MethodError(f"method '{self.method}' uses text without declaring it: add 'text' to its card's inputs")
         return self.class_vectors.clone()
 
-    def class_templates(self) -> torch.Tensor:
-        """(K, T, d) unit vectors of the classes under each template, whose means make `classes()` when made unit.
-
-        Where a data set brings its own text features there is one vector for each class: T = 1. Raises as `classes`.
-        """
-        vectors = self.classes()
-        return vectors[:, None] if self.templated is None else self.templated(self.class_names)
+    def class_prompts(self) -> list[list[str]]:
+        """K lists of the T templates filled with the class's name; `classes()` are the unit means of their vectors."""
+        self.classes()
+        return self._filled(self.class_names)
 
     def attributes(self) -> torch.Tensor:
         """(A, d) unit vectors of the attribute's names. Raises SupervisionError unless `attribute_text` is declared."""
@@ -113,13 +110,13 @@ class TextSpace:
             self._nothing_given("pairs")
         return vectors[:, torch.tensor(both)].flatten(0, 1)
 
-    def names(self) -> torch.Tensor:
-        """(A, T, d) unit vectors of the attribute's values alone, under each template. Raises as `contexts` does."""
-        return self._by_template("names", self._phrases("names").names)
+    def name_prompts(self) -> list[list[str]]:
+        """A lists of the T templates filled with the attribute's value alone. Raises as `contexts` does."""
+        return self._filled(self._phrases("names").names or self._nothing_given("names"))
 
-    def settings(self) -> torch.Tensor:
-        """(A, T, d) unit vectors of each value with what all classes are, under each template. Raises as `contexts`."""
-        return self._by_template("settings", self._phrases("settings").settings)
+    def setting_prompts(self) -> list[list[str]]:
+        """A lists of the T templates filled with what all classes are, in the value. Raises as `contexts` does."""
+        return self._filled(self._phrases("settings").settings or self._nothing_given("settings"))
 
     def concepts(self) -> Concepts:
         """The task's pairs of concepts, as texts. They name no value of the attribute, so no supervision is declared.
@@ -148,13 +145,10 @@ class TextSpace:
         vectors = self.prompted([phrase_after(name, phrase) for name in self.class_names for phrase in phrases])
         return vectors.reshape(len(self.class_names), len(phrases), -1)
 
-    def _by_template(self, word: Word, phrases: Sequence[str]) -> torch.Tensor:
-        """(n, T, d)."""
-        if not phrases:
-            self._nothing_given(word)
-        if self.templated is None:
+    def _filled(self, nouns: Sequence[str]) -> list[list[str]]:
+        if not self.templates:
             self._no_tower()
-        return self.templated(phrases)
+        return [filled(self.templates, noun) for noun in nouns]
 
     def _check_supervision(self) -> None:
         if not self.supervision.attribute_text:
@@ -175,6 +169,11 @@ class TextSpace:
 
     def _nothing_given(self, word: Word) -> NoReturn:
         raise MethodError(f"method '{self.method}' needs {WORDS[word]}, and the data set has none")
+
+
+def filled(templates: Sequence[str], noun: str) -> list[str]:
+    """Each template with the noun phrase in its place."""
+    return [template.replace("{}", noun) for template in templates]
 
 
 def _unit(x: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from .data import OwnFeatures
 from .features import FeatureStore
 from .rules import Rules
 from .tasks import Text
+from .text_space import filled
 
 OWN_SCALE = 100.0
 """Logit scale where a data set brings its own text features: the one that OpenAI's models were trained to."""
@@ -38,28 +39,20 @@ def text_of(
     def encode(texts: Sequence[str]) -> torch.Tensor:
         return store.texts(backbone, tower, texts)[0]
 
-    def templated(nouns: Sequence[str]) -> torch.Tensor:
-        return _by_template(encode(_filled(templates, nouns)), len(templates))
-
     def prompted(nouns: Sequence[str]) -> torch.Tensor:
-        return _averaged(templated(nouns))
+        return _averaged(encode(_filled(templates, nouns)), len(templates))
 
-    classes = _averaged(_by_template(embedded[:n_class_prompts], len(templates)))
-    return Text(classes, attribute, scale, encode, prompted, templated)
+    classes = _averaged(embedded[:n_class_prompts], len(templates))
+    return Text(classes, attribute, scale, encode, prompted, tuple(templates))
 
 
 def _filled(templates: Sequence[str], nouns: Sequence[str]) -> list[str]:
-    return [template.replace("{}", noun) for noun in nouns for template in templates]
+    return [text for noun in nouns for text in filled(templates, noun)]
 
 
-def _by_template(embedded: torch.Tensor, n_templates: int) -> torch.Tensor:
-    """(n, T, d) unit vectors of (n * T, d) embeddings."""
-    return unit(embedded).reshape(-1, n_templates, embedded.shape[1])
-
-
-def _averaged(templated: torch.Tensor) -> torch.Tensor:
-    """(n, d) unit means of (n, T, d) unit vectors."""
-    return unit(templated.mean(dim=1))
+def _averaged(embedded: torch.Tensor, n_templates: int) -> torch.Tensor:
+    """(n, d) unit means of (n * n_templates, d) embeddings, each made unit before."""
+    return unit(unit(embedded).reshape(-1, n_templates, embedded.shape[1]).mean(dim=1))
 
 
 def _templates(prompts: PromptSet) -> Sequence[str]:

@@ -24,8 +24,8 @@ class ERMAdapter(BatchedMethod):
     """Cross-entropy through h = W2 relu(BN(W1 v)), logits s cos(h, w_c); the text vectors w_c are frozen, s is CLIP's.
 
     The baseline of Zhang and Re 2022 (arXiv 2207.07180): SGD with momentum 0.9, lr 1e-3, weight decay 5e-5, batches of
-    128. The paper trains for 100 epochs and stops early by validation; with the learning rate searched over four
-    decades, 10 epochs get as far. Embeddings go in as they are, not normalised.
+    128. The paper trains for 100 epochs and stops early by validation; here it is 10, with the learning rate searched
+    over four decades. Embeddings go in as they are, not normalised.
     """
 
     card = MethodCard(
@@ -79,4 +79,9 @@ def cross_entropy_step(adapters: Adapters, x: torch.Tensor, y: torch.Tensor, row
 
 def mean_cross_entropy(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """(C,) mean cross-entropy of logits (C, m, K) with classes (m,)."""
-    return -torch.log_softmax(logits, dim=-1)[:, torch.arange(len(y), device=y.device), y].mean(dim=1)
+    return cross_entropies(logits, y).mean(dim=1)
+
+
+def cross_entropies(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """(C, m) cross-entropies of logits (C, m, K) with classes (m,)."""
+    return -torch.log_softmax(logits, dim=-1)[:, torch.arange(len(y), device=y.device), y]

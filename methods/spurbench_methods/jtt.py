@@ -22,8 +22,8 @@ class JTT(BatchedMethod):
     Liu et al. 2021 (arXiv 2107.09044). Stage 1: ERM by SGD for `steps` steps, which is what regularises it here; E are
     the training examples that it gets wrong. Stage 2: a fresh head on the training split with E added `upweight` times
     more, so that an example of E weighs 1 + upweight, as in the released code (some re-implementations weigh it
-    `upweight`). The paper stops stage 1 after 60 of 300 epochs of a ResNet; a linear head is as far after a few dozen
-    steps, and has few mistakes left after a few epochs. Stage 2 is the converged probe of `erm`, weights normalised to
+    `upweight`). The paper stops stage 1 after 60 of 300 epochs of a ResNet; a linear head trains much faster, and is
+    stopped after so many steps as are searched over. Stage 2 is the converged probe of `erm`, weights normalised to
     mean 1; a strong penalty comes first, as the paper's weight decay of 1 on Waterbirds. Steps, upweight and penalty
     are chosen by the harness: by worst-group accuracy as in the paper, which says that the method fails without.
     """

@@ -199,14 +199,11 @@ def test_an_inference_has_the_text_side_only_where_its_own_card_asks_for_it(
     prepared = make_prepared()
     assert prepared.text is not None
 
-    def templated(nouns: Sequence[str]) -> torch.Tensor:
-        return torch.ones(len(nouns), 3, 4) / 2
-
     def prompted(nouns: Sequence[str]) -> torch.Tensor:
-        return templated(nouns).mean(dim=1)
+        return torch.ones(len(nouns), 4) / 2
 
     told = AttributeText(names=("land", "water"), settings=("bird on land", "bird on water"))
-    side = replace(prepared.text, encode=prompted, prompted=prompted, templated=templated)
+    side = replace(prepared.text, encode=prompted, prompted=prompted, templates=("a {}",))
     prepared = replace(prepared, card=replace(prepared.card, attribute_text=told), text=side)
 
     class Told(Spy):
@@ -223,22 +220,22 @@ def test_an_inference_has_the_text_side_only_where_its_own_card_asks_for_it(
         def infer(self, task: Task, config: Config) -> torch.Tensor:
             space = task.text
             with pytest.raises(SupervisionError):
-                space.names()
+                space.name_prompts()
             with pytest.raises(SupervisionError):
-                space.settings()
+                space.setting_prompts()
             assert space.attribute_text is None
             if text:
-                assert space.class_templates().shape == (2, 3, 4)
+                assert space.class_prompts() == [["a c0"], ["a c1"]]
             else:
                 with pytest.raises(MethodError, match="'guess' uses text without declaring it"):
-                    space.class_templates()
-                assert (space.encoder, space.prompted, space.templated, space.class_names) == (None, None, None, ())
+                    space.class_prompts()
+                assert (space.encoder, space.prompted, space.templates, space.class_names) == (None, None, (), ())
             return super().infer(task, config)
 
     base = Told()
     method = Composed(base, Reads())
     method.fit(task_of(method, prepared), {"strength": 1, "parts": 5, "guess.parts": 2})
-    assert base.calls[0][0].task.text.names().shape == (2, 3, 4)
+    assert base.calls[0][0].task.text.name_prompts() == [["a land"], ["a water"]]
 
 
 def test_a_configuration_that_the_inference_cannot_handle_is_lost_alone(make_prepared: MakePrepared) -> None:

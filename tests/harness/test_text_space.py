@@ -48,11 +48,6 @@ def prompted(nouns: Sequence[str]) -> torch.Tensor:
     return torch.nn.functional.normalize(encode([f"see {noun}" for noun in nouns]), dim=-1)
 
 
-def templated(nouns: Sequence[str]) -> torch.Tensor:
-    each = [torch.nn.functional.normalize(encode([form.format(n) for n in nouns]), dim=-1) for form in TEMPLATES]
-    return torch.stack(each, dim=1)
-
-
 def unit(text: str) -> np.ndarray:
     found = letters(text)
     return found / np.linalg.norm(found)
@@ -61,7 +56,7 @@ def unit(text: str) -> np.ndarray:
 @pytest.fixture
 def prepared(make_prepared: MakePrepared) -> Prepared:
     made = make_prepared()
-    text = Text(prompted(made.card.classes), prompted(["land", "water"]), 100.0, encode, prompted, templated)
+    text = Text(prompted(made.card.classes), prompted(["land", "water"]), 100.0, encode, prompted, TEMPLATES)
     return replace(made, card=replace(made.card, attribute_text=TEXT, concepts=CONCEPTS), text=text)
 
 
@@ -95,12 +90,11 @@ def test_vectors_are_of_the_texts_that_the_card_describes(prepared: Prepared) ->
     assert text.pairs().shape == (6, 2, 36)
     np.testing.assert_allclose(text.pairs().numpy(), [[unit(end) for end in pair] for pair in ends], atol=1e-6)
     for found, phrases in (
-        (text.names(), TEXT.names),
-        (text.settings(), TEXT.settings),
-        (text.class_templates(), classes),
+        (text.name_prompts(), TEXT.names),
+        (text.setting_prompts(), TEXT.settings),
+        (text.class_prompts(), classes),
     ):
-        expected = [[unit(form.format(phrase)) for form in TEMPLATES] for phrase in phrases]
-        np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+        assert found == [[form.format(phrase) for form in TEMPLATES] for phrase in phrases]
     assert text.concepts() == CONCEPTS
 
 
@@ -113,8 +107,8 @@ READ: dict[Word, Callable[[TextSpace], Any]] = {
     "contexts": lambda text: text.contexts("values"),
     "scenes": lambda text: text.scenes(),
     "pairs": lambda text: text.pairs(),
-    "names": lambda text: text.names(),
-    "settings": lambda text: text.settings(),
+    "names": lambda text: text.name_prompts(),
+    "settings": lambda text: text.setting_prompts(),
     "concepts": lambda text: text.concepts(),
 }
 
@@ -156,25 +150,22 @@ def test_what_the_data_set_does_not_say_is_an_error_that_names_it(prepared: Prep
 def test_without_a_text_tower_nothing_is_embedded(prepared: Prepared, word: Word) -> None:
     text = prepared.text
     assert text is not None
-    bare = replace(prepared, text=replace(text, encode=None, prompted=None, templated=None))
+    bare = replace(prepared, text=replace(text, encode=None, prompted=None, templates=()))
     with pytest.raises(MethodError, match="encodes text"):
         READ[word](space(bare, word))
 
 
-def test_classes_under_each_template_need_the_input_text_and_nothing_else(prepared: Prepared) -> None:
-    assert torch.equal(space(prepared, supervision=Supervision()).class_templates(), templated(prepared.card.classes))
+def test_prompts_of_the_classes_need_the_input_text_and_nothing_else(prepared: Prepared) -> None:
+    assert space(prepared, supervision=Supervision()).class_prompts()[1][0] == TEMPLATES[0].format("c1")
     closed = space(prepared, supervision=Supervision(), inputs=("embeddings",))
-    assert closed.templated is None
+    assert closed.templates == ()
     with pytest.raises(MethodError, match="uses text without declaring it"):
-        closed.class_templates()
+        closed.class_prompts()
 
 
-def test_a_data_set_with_text_features_of_its_own_has_one_template(make_prepared: MakePrepared) -> None:
-    text = space(make_prepared())
-    found = text.class_templates()
-    assert torch.equal(found, text.classes()[:, None])
-    found.zero_()
-    assert text.classes().any()
+def test_a_data_set_with_text_features_of_its_own_has_no_prompts(make_prepared: MakePrepared) -> None:
+    with pytest.raises(MethodError, match="no text tower"):
+        space(make_prepared()).class_prompts()
 
 
 def test_without_the_input_text_there_is_nothing(prepared: Prepared) -> None:

@@ -86,19 +86,12 @@ def test_class_vectors_are_averages_of_unit_vectors_made_unit(tmp_path: Path, pr
 
 
 @pytest.mark.parametrize("prompts", ["two", "one"])
-def test_every_template_by_itself_and_the_means_of_them(tmp_path: Path, prompts: str) -> None:
+def test_the_templates_are_those_of_the_prompt_set_in_use(tmp_path: Path, prompts: str) -> None:
     text = text_of(CARD, replace_prompts(prompts), FeatureStore(tmp_path), Fake(), Loader())
-    templates = CARD.prompt_set(prompts).templates
-    assert text.templated is not None
-    assert text.prompted is not None
-    found = text.templated(["land", "bird on water", "sky"])
-    assert found.shape == (3, len(templates), 12)
-    for row, noun in enumerate(["land", "bird on water", "sky"]):
-        for column, template in enumerate(templates):
-            vector = embedding(template.replace("{}", noun))
-            np.testing.assert_allclose(found[row, column].numpy(), vector / np.linalg.norm(vector), atol=1e-6)
-    assert torch.equal(text.prompted(["land", "bird on water", "sky"]), unit(found.mean(dim=1)))
-    assert torch.equal(text.class_vectors, unit(text.templated(CARD.classes).mean(dim=1)))
+    assert text.templates == CARD.prompt_set(prompts).templates
+    shipped = replace(CARD, prompts=(PromptSet("eighty", open_clip_list="OPENAI_IMAGENET_TEMPLATES"),))
+    eighty = text_of(shipped, replace_prompts(None), FeatureStore(tmp_path), Fake(), Loader()).templates
+    assert (len(eighty), eighty[0]) == (80, "a bad photo of a {}.")
 
 
 def replace_prompts(prompts: str | None) -> Rules:
@@ -142,5 +135,5 @@ def test_own_text_is_made_unit() -> None:
     assert found is not None
     np.testing.assert_allclose(found.class_vectors.numpy(), [[0.6, 0.8], [5 / 13, 12 / 13]], atol=1e-6)
     assert (found.attribute_vectors, found.logit_scale, found.encode) == (None, OWN_SCALE, None)
-    assert (found.prompted, found.templated) == (None, None)
+    assert (found.prompted, found.templates) == (None, ())
     assert own_text(OwnFeatures("given", rows, None, None)) is None

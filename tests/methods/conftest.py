@@ -62,15 +62,10 @@ def _prompted(nouns: Sequence[str]) -> torch.Tensor:
     return torch.from_numpy(np.stack([noun(phrase) for phrase in nouns])).float()
 
 
-def _templated(nouns: Sequence[str]) -> torch.Tensor:
-    return torch.from_numpy(np.stack([each_template(phrase) for phrase in nouns])).float()
-
-
 class World:
     """Prepared data with a text side, and the reference's view of the same."""
 
     embed, unit, noun = staticmethod(embed), staticmethod(unit), staticmethod(noun)
-    each_template = staticmethod(each_template)
     scale, attribute_text, concepts = SCALE, TOLD, CONCEPTS
 
     def __init__(self, prepared: Prepared) -> None:
@@ -108,6 +103,6 @@ def world(make_prepared: Callable[..., Prepared]) -> World:
     """Two classes with two values of an attribute, all told in words."""
     prepared = make_prepared(d=D)
     names = torch.from_numpy(np.stack([unit(embed(f"attribute {i}")) for i in range(2)])).float()
-    text = Text(_prompted(prepared.card.classes), names, SCALE, _encode, _prompted, _templated)
+    text = Text(_prompted(prepared.card.classes), names, SCALE, _encode, _prompted, TEMPLATES)
     card = replace(prepared.card, own_features=False, attribute_text=TOLD, concepts=CONCEPTS)
     return World(replace(prepared, card=card, text=text))

@@ -4,16 +4,18 @@ from .forms import Form, Linear, Pool, form_of, initial
 from .head import ProjectionHead
 from .rows import PenultimateRows
 from .spread import Shared, fit_projections
-from .text_side import TextSide, TextTraining
-from .training import SGD, Step, train
+from .text_side import Prompts, TextSide, TextTraining
+from .training import SGD, Loss, Step, train
 
 __all__ = [
     "SGD",
     "Form",
     "Linear",
+    "Loss",
     "PenultimateRows",
     "Pool",
     "ProjectionHead",
+    "Prompts",
     "Shared",
     "Step",
     "TextSide",

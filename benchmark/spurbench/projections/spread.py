@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ import torch
 
 from ..method import Bundle, Fitted, Problem, Task, bundles, in_place
 from ..parallel import cores, on_every_core
+from ..space import Config
 from .forms import form_of
 from .rows import PenultimateRows
 
@@ -25,11 +26,17 @@ class Shared:
     """(n,) classes, on the device."""
 
 
+def same_for_all(config: Config) -> Hashable:  # noqa: ARG001
+    """Any configurations may be trained side by side."""
+    return ()
+
+
 def fit_projections(
     problems: Sequence[Problem],
-    prepare: Callable[[Task, Shared], S],
+    prepare: Callable[[Bundle, Shared], S],
     train: Callable[[Bundle, Shared, S], list[Fitted]],
     rows_per_step: int,
+    alike: Callable[[Config], Hashable] = same_for_all,
 ) -> list[Fitted]:
     """What `train` makes of the problems, some configurations of one seed at a time.
 
@@ -37,13 +44,15 @@ def fit_projections(
         prepare: what one seed needs before its configurations are trained, computed once for all of them.
         train: the candidates of a bundle's configurations; those of one must not depend on the others.
         rows_per_step: rows that a configuration's step embeds, to know its memory.
+        alike: only configurations for which this is the same are trained side by side.
+
     """
     task = problems[0].task
     shared = Shared(PenultimateRows(task.train, task.device, task.memory_limit), task.train.y.to(task.device))
     size = _bytes_of_one(task, shared.rows, rows_per_step)
     parts = bundles(problems)
-    ready = {id(part.task): prepare(part.task, shared) for part in parts}
-    pieces = [piece for part in parts for piece in _pieces(part, size)]
+    ready = {id(part.task): prepare(part, shared) for part in parts}
+    pieces = [piece for part in parts for some in _grouped(part, alike) for piece in _pieces(some, size)]
     fitted = on_every_core(
         lambda piece: train(piece, shared, ready[id(piece.task)]),
         pieces,
@@ -60,6 +69,17 @@ def _bytes_of_one(task: Task, rows: PenultimateRows, rows_per_step: int) -> int:
     held = 3 * sum(value.numel() * value.element_size() for value in weights.values())
     d = task.text.classes().shape[1]
     return held + form.activation_bytes(torch.Size((rows_per_step, *rows.shape)), d)
+
+
+def _grouped(part: Bundle, alike: Callable[[Config], Hashable]) -> list[Bundle]:
+    """A bundle taken apart into configurations that may be trained side by side."""
+    where: dict[Hashable, list[int]] = {}
+    for i, config in enumerate(part.configs):
+        where.setdefault(alike(config), []).append(i)
+    return [
+        Bundle(part.task, tuple(part.configs[i] for i in some), tuple(part.places[i] for i in some))
+        for some in where.values()
+    ]
 
 
 def _pieces(part: Bundle, size: int) -> list[Bundle]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch.nn.functional import normalize
@@ -49,11 +50,15 @@ class Step:
         return self.scale * torch.matmul(embedded, self.text.zero_shot().transpose(1, 2))
 
 
+Loss: TypeAlias = "Callable[[Step], torch.Tensor]"
+"""A step -> (C,) losses."""
+
+
 def train(
     part: Bundle,
     rows: PenultimateRows,
     text: TextSide,
-    loss: Callable[[Step], torch.Tensor],
+    loss: Loss,
     batches: Iterator[torch.Tensor],
     steps: int,
     epochs: Sequence[int],
@@ -64,7 +69,6 @@ def train(
     training take part. The towers' trunks are frozen: their features were computed once.
 
     Args:
-        loss: a step -> (C,) losses.
         batches: row numbers of each step, without end.
         steps: in an epoch.
         epochs: after which a snapshot is a candidate, ascending.
