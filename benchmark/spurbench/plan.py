@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .backbones import Backbone, Setting, resolve
+from .cards import Track
 from .errors import DataError, SpurbenchError, UnknownNameError, UsageError
 from .files import digest
 from .keys import LoadedData, checked_method, impossible_reason, key_parts, load_data, needs_backbone
@@ -63,6 +64,8 @@ class Plan:
     rules: Rules
     rows: tuple[Row, ...]
     data: Mapping[str, LoadedData]
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Methods that the request's `tracks` keep from a data set, by its spec."""
 
     def cells(self) -> Iterator[tuple[Row, Cell]]:
         """Every cell with its row."""
@@ -104,6 +107,12 @@ class Request:
     results: Path
     setting: Setting
     force: bool = False
+    tracks: Mapping[Track, Sequence[str]] = field(default_factory=dict)
+    """Data sets on which methods of a track run; tracks that are not named run on all."""
+
+    def wants(self, track: Track, dataset: str) -> bool:
+        """Whether methods of a track are to run on a data set."""
+        return dataset in self.tracks.get(track, (dataset,))
 
 
 def make_plan(registries: Registries, request: Request) -> Plan:
@@ -116,18 +125,23 @@ def make_plan(registries: Registries, request: Request) -> Plan:
     rows: list[Row] = []
     backbones: dict[str, Backbone | str] = {}
     present: dict[str, LoadedData] = {}
+    tracks = {name: checked_method(registries, name).card.track for name in request.methods} if request.tracks else {}
+    left_out: dict[str, tuple[str, ...]] = {}
     for spec in request.datasets:
         data = _loaded(registries, spec, request)
         if isinstance(data, LoadedData):
             present[spec] = data
+        wanted = [name for name in request.methods if name not in tracks or request.wants(tracks[name], spec)]
+        if len(wanted) < len(request.methods):
+            left_out[spec] = tuple(name for name in request.methods if name not in wanted)
         takes_backbone = needs_backbone(registries, spec)
         for backbone_spec in request.backbones if takes_backbone else [OWN]:
             if takes_backbone and backbone_spec not in backbones:
                 backbones[backbone_spec] = _resolved(registries, backbone_spec, request.setting)
             backbone = backbones.get(backbone_spec)
-            rows += [_row(registries, request, spec, data, backbone_spec, backbone, name) for name in request.methods]
+            rows += [_row(registries, request, spec, data, backbone_spec, backbone, name) for name in wanted]
     _check_prompts(request.rules, present)
-    return Plan(request.rules, tuple(rows), present)
+    return Plan(request.rules, tuple(rows), present, left_out)
 
 
 def _check_prompts(rules: Rules, present: Mapping[str, LoadedData]) -> None:

@@ -132,7 +132,16 @@ class Session:
         # Before anything is fetched.
         _ = self.torch_device
         request = Request(
-            datasets, backbones, methods, rules, self.seeds, self.data_root, self.results, self.setting, self.force
+            datasets,
+            backbones,
+            methods,
+            rules,
+            self.seeds,
+            self.data_root,
+            self.results,
+            self.setting,
+            self.force,
+            tracks=self.defaults.tracks if self.methods is None and self.datasets is None else {},
         )
         return make_plan(self.registries, request)
 

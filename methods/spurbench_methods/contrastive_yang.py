@@ -19,7 +19,8 @@ from .erm_projection import BATCH, SGD_SPACE, nothing_before, snapshots, text_si
 
 SPACE: Mapping[str, Distribution] = {
     **SGD_SPACE,
-    "spurious_weight": LogUniform(1.0, 1000.0, first=1.0),
+    "lr": LogUniform(1e-6, 1e-3, first=1e-4),
+    "spurious_weight": LogUniform(1.0, 1e4, first=1.0),
     "text": Switch("projection", "released", "frozen"),
     "variant": Switch("intended", "as_released"),
 }
@@ -36,7 +37,7 @@ class ContrastiveYang(BatchedMethod):
 
     The published weight of L_ls is 1, which comes first. At a logit scale of 14 and more the other terms then decide
     alone, and on the menagerie and on Waterbirds with a small backbone training goes the way of ERM; the weight is
-    searched up to 1000, where separation in language comes first. `spurious_weight=1` can be pinned.
+    searched up to 10,000, where separation in language comes first. `spurious_weight=1` can be pinned.
 
     `variant=as_released` computes what the published code does instead: no negatives among images, pairs of texts
     misnamed, most templates never used. It indexes templates by class, so the prompt set needs as many templates as

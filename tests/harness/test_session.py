@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from spurbench.errors import UsageError
+from spurbench.registry import load_registries
 from spurbench.rules import load_suite
 from spurbench.session import Session
+
+METHODS = load_registries().methods
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,18 @@ def test_other_data_sets_do_not(datasets: str) -> None:
 
 def test_a_suite_that_is_named_brings_its_backbones() -> None:
     assert Session(suite="paper").backbone_names() == load_suite("paper").backbones
+
+
+def test_a_suite_keeps_long_tracks_to_some_of_its_data_sets_unless_methods_or_data_sets_are_named() -> None:
+    track = {name: METHODS.get(name).card.track for name in Session().method_names()}
+
+    plan = Session().plan()
+    found = {(row.dataset, track[row.method]) for row in plan.rows}
+    assert {dataset for dataset, kind in found if kind == "projection"} == {"menagerie-birds"}
+    assert {dataset for dataset, kind in found if kind == "head"} == set(load_suite("embedded").datasets)
+    assert "cfr" in plan.left_out["digits-sticker"]
+    assert "cfr" not in plan.left_out.get("menagerie-birds", ())
+    for asked in ({"methods": "cfr"}, {"datasets": "digits-sticker"}):
+        named = Session(**asked).plan()
+        assert not named.left_out
+        assert "digits-sticker" in {row.dataset for row in named.rows if row.method == "cfr"}

@@ -69,6 +69,7 @@ def run(
     # Now, not after hours of computing, is the time to learn that nothing can be written there.
     session.results.mkdir(parents=True, exist_ok=True)
     _say_what_is_impossible(plan, console)
+    _say_what_the_suite_leaves_out(plan, console)
     tally = None
     if any(row.todo() for row in plan.rows):
         from ..executors.process import ProcessExecutor
@@ -152,6 +153,7 @@ def plan(
     console.print(table)
     for why, number in reasons.items():
         _say(console, f"[{number}] {why}")
+    _say_what_the_suite_leaves_out(planned, console)
     todo = sum(len(row.todo()) for row in planned.rows)
     seconds = sum(item.total(len(row.todo())) for row, item in zip(planned.rows, work, strict=True))
     measured = all(item.measured or not row.todo() for row, item in zip(planned.rows, work, strict=True))
@@ -244,6 +246,14 @@ def _say_what_is_impossible(plan: Plan, console: Console) -> None:
     for reason, methods in reasons.items():
         names = ", ".join(dict.fromkeys(methods))
         _say(console, f"left out: {names}: {reason}")
+
+
+def _say_what_the_suite_leaves_out(plan: Plan, console: Console) -> None:
+    on: dict[tuple[str, ...], list[str]] = {}
+    for dataset, methods in plan.left_out.items():
+        on.setdefault(methods, []).append(dataset)
+    for methods, datasets in on.items():
+        _say(console, f"not part of the suite on {', '.join(datasets)}: {', '.join(methods)} (name them to run them)")
 
 
 def _print_results(session: Session, plan: Plan, console: Console) -> bool:

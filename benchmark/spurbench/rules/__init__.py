@@ -62,6 +62,8 @@ class Suite(Strict):
     datasets: list[str]
     backbones: list[str]
     methods: list[str]
+    tracks: dict[Track, list[str]] = Field(default_factory=dict)
+    """Tracks that take long: on which of the data sets their methods run when neither is named; others run on all."""
 
 
 def load_rules(name: str = "v1") -> Rules:

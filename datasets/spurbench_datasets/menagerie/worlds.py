@@ -33,6 +33,7 @@ STICKER_SPECIES = ("wolf", "dog", "goat", "sheep")
 LICENCE = "MIT (rendered)"
 PHOTO = PromptSet("photo", ("a photo of a {}.",))
 PLAIN = PromptSet("plain", ("a {}",))
+CAPTIONS = PromptSet("captions", ("a photo of a {}.", "a {}", "close-up of a {}.", "a picture of a {}", "what a {}!"))
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class MenagerieBirds(_World):
             licence=LICENCE,
             citation="after Sagawa, Koh, Hashimoto, Liang: Distributionally robust neural networks for group shifts, "
             "ICLR 2020",
-            prompts=(PHOTO, PLAIN),
+            prompts=(PHOTO, PLAIN, CAPTIONS),
             attribute_prompts=("a photo taken on land.", "a photo taken on the water."),
             attribute_text=GROUND,
             concepts=BIRD_CONCEPTS,
@@ -176,7 +177,7 @@ class MenagerieAnimals(_World):
             attributes=("habitat", "elsewhere"),
             licence=LICENCE,
             citation="after Wang et al.: A sober look at the robustness of CLIPs to spurious features, NeurIPS 2024",
-            prompts=(PHOTO, PLAIN),
+            prompts=(PHOTO, PLAIN, CAPTIONS),
             attribute_text=PLACE,
             concepts=ANIMAL_CONCEPTS,
             counts={
@@ -216,7 +217,7 @@ class MenagerieSticker(_World):
             attributes=("clean", "sticker"),
             licence=LICENCE,
             citation="after Varma, Delbrouck, Chaudhari, Langlotz: RaVL, NeurIPS 2024",
-            prompts=(PHOTO, PLAIN),
+            prompts=(PHOTO, PLAIN, CAPTIONS),
             attribute_text=STICKER,
             concepts=STICKER_CONCEPTS,
             counts={
