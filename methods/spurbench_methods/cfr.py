@@ -11,7 +11,7 @@ from spurbench.cards import MethodCard
 from spurbench.heads import shuffled
 from spurbench.method import BatchedMethod, Bundle, Fitted, Problem
 from spurbench.projections import Shared, Step, fit_projections, train
-from spurbench.space import Choice, Config, Distribution, Switch
+from spurbench.space import Choice, Config, Distribution, LogUniform, Switch
 
 from . import cfr_terms
 from .cfr_stages import Calibration, calibrations
@@ -40,8 +40,8 @@ class CFR(BatchedMethod):
 
     Stage 0 runs 10 epochs at the learning rate `erm_lr`; 1e-3 comes first, 1e-4 for 100 epochs in the released code.
     Paper and code leave open which model the set comes from: the code loads an ERM checkpoint for RN50. Where zero-shot
-    errs by class rather than by background, its errors mislead (on the menagerie and on Waterbirds they lie in the
-    large groups), so ERM comes first.
+    errs by class rather than by background, its errors mislead (on the menagerie and on Waterbirds with a small
+    backbone most of them lie in the largest group), so it is ERM unless `calibration=pretrained` is pinned.
 
     `variant=as_released` computes what the published code does instead: positives are 16 random rightly predicted
     examples of the class, negatives 16 random examples of the anchor's own class (the mined ones are overwritten),
@@ -60,8 +60,9 @@ class CFR(BatchedMethod):
     space: Mapping[str, Distribution] = {
         **SGD_SPACE,
         **TEXT,
+        "lr": LogUniform(1e-5, 1e-2, first=1e-4),
         "negatives": Choice("random", "nearest"),
-        "calibration": Choice("erm", "pretrained"),
+        "calibration": Switch("erm", "pretrained"),
         "erm_lr": Choice(1e-3, 1e-2),
         "tau": Choice(1.0, 0.07, 0.1, 0.5),
         "holistic": Choice("supcon", "supcon+ce"),
