@@ -31,6 +31,8 @@ class Text:
     encode: Callable[[Sequence[str]], torch.Tensor] | None
     prompted: Callable[[Sequence[str]], torch.Tensor] | None = None
     """Noun phrases -> unit vectors made as the class vectors are; None where a data set brings its own features."""
+    class_prompts: tuple[tuple[str, ...], ...] = ()
+    """(K, T) templates filled with each class, of which its vector was made; empty where there is no `prompted`."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def make_task(method: Method, prepared: Prepared, train: View, validation_rows: 
             attribute_vectors=text.attribute_vectors if text and supervision.attribute_text else None,
             encoder=text.encode if text else None,
             prompted=text.prompted if text else None,
+            filled_templates=text.class_prompts if text else (),
             class_names=prepared.card.classes if text else (),
             words=card.words,
             attribute_text=prepared.card.attribute_text

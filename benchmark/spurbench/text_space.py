@@ -35,6 +35,7 @@ class TextSpace:
         encoder: texts -> (n, d), or None where the backbone has no text tower.
         prompted: noun phrases -> (n, d) unit vectors, made as the class vectors are; None without a text tower.
         class_names: K names, in order.
+        filled_templates: (K, T) what the class vectors were made of; empty without a text tower.
         words: what the card asks to be told of the attribute and of the task.
         attribute_text: the attribute in words, where the card declares `attribute_text` and names any of it in `words`.
         concept_pairs: the task's concepts, where the card names them in `words`.
@@ -48,6 +49,7 @@ class TextSpace:
     encoder: Callable[[Sequence[str]], torch.Tensor] | None
     prompted: Callable[[Sequence[str]], torch.Tensor] | None = None
     class_names: tuple[str, ...] = ()
+    filled_templates: tuple[tuple[str, ...], ...] = ()
     words: tuple[Word, ...] = ()
     attribute_text: AttributeText | None = None
     concept_pairs: Concepts | None = None
@@ -57,6 +59,15 @@ class TextSpace:
         if self.class_vectors is None:
             raise MethodError(f"method '{self.method}' uses text without declaring it: add 'text' to its card's inputs")
         return self.class_vectors.clone()
+
+    def class_prompts(self) -> list[list[str]]:
+        """K lists of T texts: the prompt set's templates, filled with each class.
+
+        Raises MethodError if the method does not declare the input `text`, or the backbone has no text tower.
+        """
+        if not self.filled_templates:
+            raise MethodError(f"method '{self.method}' reads prompts, which it does not declare or no tower is for")
+        return [list(prompts) for prompts in self.filled_templates]
 
     def attributes(self) -> torch.Tensor:
         """(A, d) unit vectors of the attribute's names. Raises SupervisionError unless `attribute_text` is declared."""

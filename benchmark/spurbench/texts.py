@@ -41,7 +41,9 @@ def text_of(
     def prompted(nouns: Sequence[str]) -> torch.Tensor:
         return _averaged(encode(_filled(templates, nouns)), len(templates))
 
-    return Text(_averaged(embedded[:n_class_prompts], len(templates)), attribute, scale, encode, prompted)
+    by_class = tuple(tuple(_filled(templates, [name])) for name in card.classes)
+    vectors = _averaged(embedded[:n_class_prompts], len(templates))
+    return Text(vectors, attribute, scale, encode, prompted, by_class)
 
 
 def _filled(templates: Sequence[str], nouns: Sequence[str]) -> list[str]:
