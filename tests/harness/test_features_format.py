@@ -12,8 +12,8 @@ ROOT = Path(spurbench.__file__).parent
 PINNED = (
     1,
     {
-        "backbones/towers.py": "813746cef9258b2b",
-        "encode.py": "1ddca861c415ebca",
+        "backbones/towers.py": "9f5af68cb3df70ae",
+        "encode.py": "858a4c3e764073fd",
         "images.py": "27a34744099ba62f",
     },
 )

@@ -10,7 +10,7 @@ import spurbench
 ORDER = [
     "errors", "files", "attribute_text", "cards", "registry", "data", "seeds", "space", "metrics", "stats", "rules",
     "record", "provenance", "images", "backbones", "encode", "features", "text_space", "model_space", "scratch",
-    "parallel", "solvers", "method", "compose", "heads", "isolation", "tasks", "judge", "evaluation",
+    "parallel", "solvers", "method", "compose", "heads", "finetuning", "isolation", "tasks", "judge", "evaluation",
     "texts", "keys", "plan", "jobs", "workbench", "executors", "execute", "work", "session", "building", "board",
     "render", "leaderboard", "listing", "contact_sheet", "progress", "cli",
 ]  # fmt: skip
