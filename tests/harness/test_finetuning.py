@@ -261,6 +261,7 @@ def test_the_projection_alone_needs_one() -> None:
             return torch.nn.Identity()
 
     nothing: Any = torch.nn.Module()
+    nothing.texts = None
     bare: Any = Bare()
     with pytest.raises(MethodError, match="'mine' trains the projection of the image tower, and this backbone"):
         Towers(bare, Trained(image="projection"), nothing)
@@ -320,6 +321,14 @@ def test_what_is_finished_is_not_trained_again(make_gallery: MakeGallery) -> Non
         count = len(gallery.photos.opened)
 
 
+def test_texts_and_a_text_tower_go_together(make_gallery: MakeGallery) -> None:
+    task = task_of(make_gallery("vit").prepared)
+    with pytest.raises(MethodError, match='the objective has texts.* it has none, and the text side is "all"'):
+        finetune(task, {}, cross_entropy(task), RECIPE, Trained(text="all"))
+    with pytest.raises(MethodError, match='it has some, and the text side is "frozen"'):
+        finetune(task, {}, contrastive(task), RECIPE)
+
+
 def test_photos_are_opened_once_where_they_fit(make_gallery: MakeGallery) -> None:
     gallery = make_gallery("vit")
     task = task_of(gallery.prepared)
@@ -353,6 +362,19 @@ def test_one_example_that_does_not_fit_is_an_error_with_the_numbers(make_gallery
     assert finetune(task, {}, cross_entropy(task), RECIPE)
     with pytest.raises(MethodError, match="16 images, whose BatchNorm statistics are the batch's"):
         finetune(task, {}, cross_entropy(task), RECIPE, Trained(batch_norm="train"))
+
+
+def test_with_moving_statistics_texts_must_fit_beside_the_batch(make_gallery: MakeGallery) -> None:
+    task = task_of(make_gallery("modified-resnet").prepared)
+    objective = contrastive(task)
+    towers = Towers(task.model, Trained(text="all", batch_norm="train"), objective)
+    one = torch.zeros(1, 3, 32, 32)
+    plan = plan_of("m", towers, one, objective.texts, 0, 16, 2**30)
+    assert plan.least == 16 * plan.image + 6 * plan.text
+    held = 2**30 - plan.room
+    assert plan_of("m", towers, one, objective.texts, 0, 16, held + plan.least).whole(16, 6)
+    with pytest.raises(MethodError, match="16 images"):
+        plan_of("m", towers, one, objective.texts, 0, 16, held + plan.least - 1)
 
 
 PEAK = """

@@ -30,11 +30,13 @@ class Plan:
     Attributes:
         room: bytes for what backward passes need, of all examples that are worked on at a time.
         image, text: bytes that one image, and one text, needs for its backward pass.
+        least: bytes without which nothing can be done.
     """
 
     room: int
     image: int
     text: int = 0
+    least: int = 0
 
     def whole(self, images: int, texts: int) -> bool:
         """Whether a batch is worked on as a whole."""
@@ -80,7 +82,9 @@ def plan_of(
         towers.checkpoint_gradients()
         plan = _measured(towers, image, texts, limit - held)
     unsplit = towers.statistics_move
-    needed = limit - plan.room + (batch * plan.image if unsplit else max(plan.image, plan.text))
+    together = batch * plan.image + (0 if texts is None else len(texts)) * plan.text
+    plan = replace(plan, least=together if unsplit else max(plan.image, plan.text))
+    needed = limit - plan.room + plan.least
     if needed > limit:
         at_a_time = f"{batch} images, whose BatchNorm statistics are the batch's" if unsplit else "one example"
         raise MethodError(

@@ -32,7 +32,7 @@ def backward(
         size = len(images) if whole else plan.images_at_once()
         total = torch.zeros((), device=images.device)
         for some, wanted in zip(torch.split(images, size), torch.split(target, size), strict=True):
-            text = towers.text(tokens) if towers.text is not None and tokens is not None else None
+            text = None if towers.text is None else towers.text(tokens)
             share = objective(towers.image(some), wanted, text) * (len(some) / len(images))
             share.backward()
             total += share.detach()

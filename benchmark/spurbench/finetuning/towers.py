@@ -70,11 +70,17 @@ class TextTower(nn.Module):
 class Towers(nn.Module):
     """What one fit trains: copies of the towers, and the objective's own parameters.
 
-    Raises MethodError where nothing of a tower that is to be trained has parameters.
+    Raises MethodError where nothing of the image tower that is to be trained has parameters, and unless a text tower is
+    trained just where the objective has texts for it.
     """
 
     def __init__(self, model: ModelSpace, trained: Trained, objective: Objective) -> None:
         super().__init__()
+        if (objective.texts is None) != (trained.text == "frozen"):
+            raise MethodError(
+                f"method '{model.method}': a text tower is trained where the objective has texts, and only there; "
+                f'it has {"none" if objective.texts is None else "some"}, and the text side is "{trained.text}"'
+            )
         self.image = ImageTower(model)
         self.text = None if trained.text == "frozen" else TextTower(model)
         self.objective = objective.to(model.device)

@@ -115,8 +115,8 @@ class _Training:
         batch = min(n, recipe.batch)
         self.plan = plan_of(task.method, self.towers, one, self.texts, self.photos.bytes, batch, limit)
         left = self.plan.less(self.photos.all_bytes)
-        wanted = batch if self.towers.statistics_move else min(batch, SMALL)
-        if self.photos.all_bytes <= limit // PHOTO_SHARE and left.images_at_once() >= wanted:
+        wanted = max(left.least, min(batch, SMALL) * left.image)
+        if self.photos.all_bytes <= limit // PHOTO_SHARE and left.room >= wanted:
             self.photos.keep()
             self.plan = left
         self.steps = recipe.epochs * -(-n // recipe.batch)
