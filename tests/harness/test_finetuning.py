@@ -346,6 +346,16 @@ def test_a_broken_snapshot_is_made_again(make_gallery: MakeGallery, tmp_path: Pa
         assert all(torch.equal(tower.state[name], value) for name, value in state.items())
 
 
+def test_what_is_removed_during_training_is_missed(make_gallery: MakeGallery, tmp_path: Path) -> None:
+    class Swept(FolderScratch):
+        def drop(self, name: str) -> None:
+            self.clear()
+
+    task = task_of(make_gallery("vit").prepared, scratch=Swept(tmp_path / "job" / "seed"))
+    with pytest.raises(MethodError, match="was removed meanwhile.*run it again"):
+        finetune(task, {}, cross_entropy(task), RECIPE)
+
+
 # Memory
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from ..encode import keep_freed_memory
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, MethodError
 from ..files import digest
 from ..method import Task
 from ..space import Config
@@ -75,7 +75,7 @@ def finetune(
     Raises:
         ConfigurationError: the loss became NaN or infinite.
         MethodError: one example does not fit into the memory limit, the card does not declare `images`, or the
-            backbone has no such modules.
+            backbone has no such modules; or what was kept was removed during training.
     """
     trained = trained or Trained()
     kind = type(objective)
@@ -84,8 +84,11 @@ def finetune(
     if found is None:
         _Training(task, name, objective, recipe, trained).run()
         found = _snapshots(task, name, recipe)
-        # Another process with the same cell has finished it, and cleared up.
-        assert found is not None, "the scratch folder was cleared while it was in use"
+        if found is None:
+            raise MethodError(
+                f"what method '{task.method}' had kept of its training was removed meanwhile, by hand or by another "
+                "process that computed the same; run it again"
+            )
     return [_predictor(task, tensors) for tensors in found]
 
 
