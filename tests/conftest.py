@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -11,6 +14,7 @@ import numpy.typing as npt
 import pytest
 import sklearn
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from spurbench.cards import DatasetCard
@@ -112,3 +116,115 @@ def make_prepared() -> MakePrepared:
         )
 
     return make
+
+
+SIDE = {"vit": 16, "modified-resnet": 32, "timm": 32}
+TOWERS: dict[str, dict[str, Any]] = {
+    "vit": {"layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+    "modified-resnet": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
+    "timm": {"timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"},
+}
+WORDS = {"context_length": 12, "vocab_size": 64, "width": 16, "heads": 2, "layers": 2}
+TEMPLATES = ("a {}", "the {}", "no {}")
+
+
+class Speckles:
+    """Photos of noise, whose brightness tells the class and whose left half tells the attribute."""
+
+    at_once = 1
+
+    def __init__(self, examples: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], side: int) -> None:
+        self.y, self.a = examples
+        self.side = side
+        self.opened: list[int] = []
+        self.most: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def open(self, rows: Sequence[int]) -> list[Image.Image]:
+        """Raises KeyboardInterrupt once `most` photos were opened."""
+        if self.most is not None and len(self.opened) + len(rows) > self.most:
+            raise KeyboardInterrupt
+        self.opened += rows
+        return [self._one(row) for row in rows]
+
+    def _one(self, row: int) -> Image.Image:
+        pixels = np.random.default_rng(row).integers(0, 150, (self.side, self.side, 3))
+        pixels += 30 * int(self.y[row])
+        pixels[:, : self.side // 2, 0] += 60 * int(self.a[row])
+        return Image.fromarray(pixels.astype(np.uint8))
+
+    def fingerprint(self, ids: Sequence[str], hashes: object) -> str:
+        return "speckles"
+
+
+def preprocess(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float() / 64 - 1.5
+
+
+def tokenize(texts: Sequence[str]) -> torch.Tensor:
+    """Letters; the end is the largest token, where open_clip looks for it."""
+    tokens = torch.zeros(len(texts), 12, dtype=torch.long)
+    for row, text in zip(tokens, texts, strict=True):
+        letters = [1 + ord(letter) % 60 for letter in text[:11]]
+        row[: len(letters) + 1] = torch.tensor([*letters, 63])
+    return tokens
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Photos under a tiny open_clip model of random weights.
+
+    Attributes:
+        model: the model itself, whole; what is prepared has a copy of it.
+    """
+
+    model: Any
+    prepared: Prepared
+    photos: Speckles
+
+
+def build_gallery(kind: str, n: int = 40, precision: str = "fp32") -> Gallery:
+    """`n` training photos, half as many for validation and test."""
+    # Imported here: most tests need none of it, and it takes seconds.
+    import open_clip
+
+    from spurbench.backbones import Parts, Tower
+    from spurbench.backbones.cutting import cut_image, cut_text
+    from spurbench.workbench import Features
+
+    torch.manual_seed(5)
+    vision = {**TOWERS[kind], "image_size": SIDE[kind]}
+    model: Any = open_clip.CLIP(8, vision, WORDS).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    copied = copy.deepcopy(model).requires_grad_(False)
+    trunk, projection = cut_image(copied.visual)
+    text_trunk, text_projection = cut_text(copied)
+    trunk.to(memory_format=torch.channels_last)
+    parts = Parts(trunk, projection, tokenize, text_trunk, text_projection)
+    tower = Tower(preprocess, trunk, projection, None, float(copied.logit_scale.exp()), parts, precision)
+    split = np.repeat([0, 1, 2], [n, n // 2, n // 2])
+    y, a = np.arange(len(split)) % 2, np.arange(len(split)) // 2 % 2
+    photos = Speckles((y, a), SIDE[kind])
+    examples = Examples([f"p{i}" for i in range(len(y))], y, a, split, 2, 2, photos=photos)
+    card = DatasetCard("speckles", "speckles", ("dim", "bright"), ("left", "none"), "none")
+    prompts = tuple(tuple(template.replace("{}", name) for template in TEMPLATES) for name in card.classes)
+    with torch.no_grad():
+        embedded = model.encode_text(tokenize([prompt for some in prompts for prompt in some]), normalize=True)
+    vectors = torch.nn.functional.normalize(embedded.reshape(2, len(TEMPLATES), -1).mean(dim=1), dim=-1)
+    text = Text(vectors, None, tower.logit_scale, None, None, TEMPLATES)
+    loaded: Any = lambda: tower  # noqa: E731
+    source = Features({}, photos, loaded)
+    prepared = Prepared(card, examples, source, text, ("speckles", kind), torch.device("cpu"), tower=loaded)
+    return Gallery(model, prepared, photos)
+
+
+@pytest.fixture
+def make_gallery() -> Callable[..., Gallery]:
+    """Build a `Gallery` of one kind of tower: vit, modified-resnet or timm."""
+    return build_gallery

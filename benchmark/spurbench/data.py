@@ -289,7 +289,10 @@ class View:
         return self._source.features("penultimate", chosen)
 
     def images(self) -> Any:
-        """The preprocessed images as a torch `Dataset` of float32 (3, H, W) tensors, in this view's order."""
+        """The preprocessed images as a torch `Dataset` of float32 (3, H, W) tensors, in this view's order.
+
+        Its `at_once` says how many are best asked for together, by `__getitems__`.
+        """
         self._check_input("images")
         return self._source.images(self._rows)
 

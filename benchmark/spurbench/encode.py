@@ -6,9 +6,10 @@ import ctypes
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from PIL import Image
@@ -18,6 +19,7 @@ from .cards import Input
 from .data import Photos
 from .errors import DataError
 
+T = TypeVar("T")
 BATCH = {"cpu": 32, "cuda": 256}
 PART = 2048
 """Photos per part; a multiple of every batch size, so that a resumed build sees the same batches."""
@@ -71,6 +73,30 @@ def preprocessed(
     return [preprocess(image) for image in images]
 
 
+def opened(
+    batches: Sequence[Sequence[int]], open_some: Callable[[Sequence[int]], Sequence[T]], at_once: int, device: str
+) -> Iterator[list[T]]:
+    """What `open_some` makes of each batch, opened in threads ahead of whoever takes the batches.
+
+    Args:
+        batches: rows of photos.
+        open_some: called with up to `at_once` rows of one batch; see `Photos.at_once`.
+        device: where the batches are worked on: cpu or cuda.
+    """
+    # Photos that are made in batches are made by the same processor as the features: side by side, the tower's threads
+    # would wait for each other at every layer.
+    ahead = AHEAD if at_once == 1 or device != "cpu" else 0
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
+        waiting: deque[list[Future[Sequence[T]]]] = deque()
+        for index in range(len(batches) + ahead):
+            if index < len(batches):
+                batch = batches[index]
+                waiting.append([pool.submit(open_some, batch[i : i + at_once]) for i in range(0, len(batch), at_once)])
+            if index < ahead or not waiting:
+                continue
+            yield [item for future in waiting.popleft() for item in future.result()]
+
+
 def encode_part(
     tower: Tower,
     photos: Photos,
@@ -91,38 +117,27 @@ def encode_part(
         keep_freed_memory()
     size = BATCH["cuda" if device.startswith("cuda") else "cpu"]
     batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-    # Photos that are made in batches are made by the same processor as the features: side by side, the tower's threads
-    # would wait for each other at every layer.
-    ahead = AHEAD if photos.at_once == 1 or device != "cpu" else 0
     outputs: dict[Input, list[torch.Tensor]] = {kind: [] for kind in kinds}
     broken: list[str] = []
     done = 0
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
 
-        def opened(some: Sequence[int]) -> Sequence[torch.Tensor | str]:
-            try:
-                return preprocessed(photos, some, tower.preprocess)
-            except DataError as error:
-                # One by one, so that every photo that cannot be read is named.
-                return [str(error)] if len(some) == 1 else [item for row in some for item in opened([row])]
+    def readable(some: Sequence[int]) -> Sequence[torch.Tensor | str]:
+        try:
+            return preprocessed(photos, some, tower.preprocess)
+        except DataError as error:
+            # One by one, so that every photo that cannot be read is named.
+            return [str(error)] if len(some) == 1 else [item for row in some for item in readable([row])]
 
-        waiting: deque[list[Future[Sequence[torch.Tensor | str]]]] = deque()
-        for index in range(len(batches) + ahead):
-            if index < len(batches):
-                batch, step = batches[index], photos.at_once
-                waiting.append([pool.submit(opened, batch[i : i + step]) for i in range(0, len(batch), step)])
-            if index < ahead or not waiting:
-                continue
-            items = [item for future in waiting.popleft() for item in future.result()]
-            broken += [item for item in items if isinstance(item, str)]
-            images = [item for item in items if not isinstance(item, str)]
-            # Once a photo is broken nothing will be kept: the rest is only looked through for more of them.
-            if images and kinds and not broken:
-                in_tower = time.perf_counter()
-                _run(tower, torch.stack(images).to(device), outputs)
-                speed.tower_seconds += time.perf_counter() - in_tower
-            done += len(items)
-            progress(done)
+    for items in opened(batches, readable, photos.at_once, device):
+        broken += [item for item in items if isinstance(item, str)]
+        images = [item for item in items if not isinstance(item, str)]
+        # Once a photo is broken nothing will be kept: the rest is only looked through for more of them.
+        if images and kinds and not broken:
+            in_tower = time.perf_counter()
+            _run(tower, torch.stack(images).to(device), outputs)
+            speed.tower_seconds += time.perf_counter() - in_tower
+        done += len(items)
+        progress(done)
     speed.images += done
     speed.seconds += time.perf_counter() - started
     return {kind: torch.cat(tensors) for kind, tensors in outputs.items() if tensors}, broken

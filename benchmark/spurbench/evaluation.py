@@ -22,9 +22,11 @@ from .record import Candidate, SeedResult, Selected, array_hash, predictions_nam
 from .rules import Rules, Selection
 from .seeds import Seed
 from .space import Config, draw_configs
-from .tasks import Prepared, make_task, split_validation, train_view
+from .tasks import Prepared, make_task, scratch_of, split_validation, train_view
 
 Outcome: TypeAlias = "tuple[SeedResult, dict[str, NDArray[np.int16]]]"
+
+FIT, REFIT = "fit", "refit"
 
 
 @dataclass
@@ -54,7 +56,7 @@ def evaluate(method: Method, prepared: Prepared, rules: Rules, seeds: Sequence[i
     cells = [_start(method, prepared, rules, seed) for seed in seeds]
     judge = Judge(method, prepared)
     with threads_for(method.card.track):
-        problems = _problems(method, prepared, cells, "fit", lambda cell: (cell.fit_rows, cell.configs))
+        problems = _problems(method, prepared, cells, FIT, lambda cell: (cell.fit_rows, cell.configs))
         for cell, fitted in zip(cells, _fit(method, cells, problems), strict=True):
             with isolated_randomness(cell.path.derive("judging")):
                 _judge(judge, cell, fitted)
@@ -62,7 +64,11 @@ def evaluate(method: Method, prepared: Prepared, rules: Rules, seeds: Sequence[i
                 cell.chosen = select(cell.candidates, total, rules.selection, prepared.examples.n_attributes)
         if method.card.refit:
             _refit(method, prepared, judge, cells)
-    return [_outcome(judge, cell) for cell in cells]
+    outcomes = [_outcome(judge, cell) for cell in cells]
+    for cell in cells:
+        for purpose in (FIT, REFIT):
+            scratch_of(prepared, cell.path.derive(purpose)).clear()
+    return outcomes
 
 
 def _start(method: Method, prepared: Prepared, rules: Rules, seed: int) -> _Cell:
@@ -142,7 +148,7 @@ def _refit(method: Method, prepared: Prepared, judge: Judge, cells: Sequence[_Ce
     def chosen(cell: _Cell) -> tuple[Ints, Sequence[Config]]:
         return validation, [cell.configs[cell.candidates[index].config] for index in wanted[cell.seed]]
 
-    problems = _problems(method, prepared, cells, "refit", chosen)
+    problems = _problems(method, prepared, cells, REFIT, chosen)
     for cell, fitted in zip(cells, _fit(method, cells, problems), strict=True):
         predictors: list[Predictor] = []
         for index, snapshots in zip(wanted[cell.seed], fitted, strict=True):

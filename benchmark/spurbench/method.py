@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import torch
@@ -13,6 +13,7 @@ from .cards import MethodCard
 from .data import View
 from .errors import ConfigurationError, MethodError, SupervisionError
 from .model_space import ModelSpace
+from .scratch import MemoryScratch, Scratch
 from .seeds import Seed
 from .space import Config, Distribution
 from .text_space import TextSpace
@@ -41,7 +42,8 @@ class Task:
         seed: where all of the fit's randomness comes from.
         device: where to compute.
         val_view: the part of validation that the method may fit on; None unless its card declares `val_groups`.
-        memory_limit: bytes that a batched fit may use for itself; it splits its work, and results do not change.
+        memory_limit: bytes that a fit may use for itself; it splits its work, and results do not change.
+        scratch: where a long fit keeps what it has reached, so that a killed run goes on from there.
     """
 
     method: str
@@ -54,6 +56,7 @@ class Task:
     device: torch.device
     val_view: View | None = None
     memory_limit: int = 2 * 2**30
+    scratch: Scratch = field(default_factory=MemoryScratch)
 
     @property
     def n_groups(self) -> int:

@@ -13,7 +13,7 @@ from . import __version__
 from .files import sha256_of
 
 NUMERIC = (
-    "attribute_text", "compose", "data", "evaluation", "heads", "isolation", "judge", "method", "metrics",
+    "attribute_text", "compose", "data", "evaluation", "finetuning", "heads", "isolation", "judge", "method", "metrics",
     "model_space", "parallel", "pinned", "projections", "seeds", "solvers", "space", "tasks", "text_space", "texts",
 )  # fmt: skip
 """Harness modules whose code decides numbers: a change of any makes every record stale."""

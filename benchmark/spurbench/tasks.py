@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ import torch
 from .backbones import Tower
 from .cards import DatasetCard
 from .data import Examples, FeatureSource, Ints, View
+from .files import digest
 from .method import Method, Task
 from .model_space import ModelSpace
 from .rules import Rules
+from .scratch import FolderScratch, MemoryScratch, Scratch
 from .seeds import Seed
 from .text_space import TextSpace
 
@@ -49,6 +52,8 @@ class Prepared:
     """Loads the backbone's tower; None where the data set brings its own features."""
     memo: dict[tuple[str, ...], torch.Tensor] = field(default_factory=dict)
     """What was computed with the tower's frozen text trunk (see `ModelSpace`)."""
+    scratch: Path | None = None
+    """A folder for what long fits have reached; without one it lasts as long as the task."""
 
 
 def split_validation(
@@ -119,7 +124,13 @@ def make_task(method: Method, prepared: Prepared, train: View, validation_rows: 
         if supervision.val_groups
         else None,
         memory_limit=prepared.memory_limit,
+        scratch=scratch_of(prepared, seed),
     )
+
+
+def scratch_of(prepared: Prepared, seed: Seed) -> Scratch:
+    """The scratch of the task with this seed, hence of one purpose of one cell."""
+    return MemoryScratch() if prepared.scratch is None else FolderScratch(prepared.scratch / digest(seed.path)[:32])
 
 
 def shuffle(n: int) -> Ints:

@@ -20,10 +20,12 @@ from .jobs import Job, Listener, Note, Stage
 from .keys import LoadedData, key_parts, load_data
 from .registry import Registries
 from .rules import Rules
+from .scratch import remove_abandoned
 from .tasks import Prepared, Text
 from .texts import own_text, text_of
 
 T = TypeVar("T")
+SCRATCH = "scratch"
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Workbench:
     def __post_init__(self) -> None:
         self.name = (self.job.dataset, self.job.backbone)
         self.store = FeatureStore(self.job.cache / "features")
+        remove_abandoned(self.job.cache / SCRATCH)
 
     def prepare(self, job: Job, method: Any, listen: Listener) -> Prepared:
         """What evaluating the job's method needs: data, and the features and text that its card declares.
@@ -68,6 +71,7 @@ class Workbench:
             memory_limit=self.job.memory_limit,
             tower=None if own is not None else self.tower,
             memo=self._memo,
+            scratch=self.job.cache / SCRATCH / f"{job.key[:32]}-{self.job.device}",
         )
 
     def _once(self, part: str, make: Callable[[], T]) -> T:
@@ -178,6 +182,11 @@ class ViewedPhotos(torch.utils.data.Dataset[torch.Tensor]):
 
     def __init__(self, photos: Photos, rows: Sequence[int], tower: Tower) -> None:
         self._photos, self._rows, self._preprocess = photos, rows, tower.preprocess
+
+    @property
+    def at_once(self) -> int:
+        """How many are best asked for in one call (see `data.Photos`)."""
+        return self._photos.at_once
 
     def __len__(self) -> int:
         return len(self._rows)

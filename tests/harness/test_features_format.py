@@ -12,9 +12,9 @@ ROOT = Path(spurbench.__file__).parent
 PINNED = (
     2,
     {
-        "backbones/cutting.py": "fea64e2b0b0eb263",
+        "backbones/cutting.py": "53e30b7285502125",
         "backbones/towers.py": "9f5af68cb3df70ae",
-        "encode.py": "1ddca861c415ebca",
+        "encode.py": "858a4c3e764073fd",
         "images.py": "27a34744099ba62f",
     },
 )

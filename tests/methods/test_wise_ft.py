@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from spurbench.finetuning import cosine
 from spurbench.heads import UnitLinearHead, shuffled
 from spurbench.method import Problem, Task
 from spurbench.seeds import Seed
 from spurbench.tasks import Prepared, make_task, train_view, view_of
-from spurbench_methods.wise_ft import BATCH, EPOCHS, WARM_UP, WiSEFTHead, cosine
+from spurbench_methods.wise_ft import BATCH, EPOCHS, WARM_UP, WiSEFTHead
 from spurbench_methods.zero_shot import ZeroShot
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def test_alpha_is_all_that_an_infinite_learning_rate_leaves(make_prepared: MakeP
 @pytest.mark.parametrize("steps", [10, 30, 990, 5000, 20_000])
 def test_the_schedule_rises_in_a_line_and_falls_along_half_a_cosine(steps: int) -> None:
     warm_up = min(500, steps // 10)
-    factors = np.array([cosine(step, steps) for step in range(steps)])
+    factors = np.array([cosine(step, steps, WARM_UP) for step in range(steps)])
     np.testing.assert_allclose(factors[:warm_up], np.arange(1, warm_up + 1) / warm_up)
     # cos(pi t) falls from 1 to -1: the square of the cosine of half the angle.
     t = (np.arange(warm_up, steps) - warm_up) / (steps - warm_up)

@@ -38,6 +38,10 @@ class TextTrunk(nn.Module):
         self.register_buffer("attn_mask", clip.attn_mask, persistent=False)
         self.pool_type, self.eos = clip.text_pool_type, clip.text_eos_id
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether backward passes compute the transformer's blocks again instead of keeping what they made."""
+        self.transformer.grad_checkpointing = enable
+
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(n, L) tokens -> (n, w)."""
         from open_clip.transformer import text_global_pool
