@@ -101,7 +101,7 @@ class Module:
         return 4 * 16 * (rows.numel() + rows[0] * d)
 
 
-def _each(weights: Weights) -> list[Weights]:
+def _each(weights: Weights) -> list[dict[str, torch.Tensor]]:
     """The C sets. Not by index: the gradient of each slice would be as large as all of them together."""
     return [dict(zip(weights, one, strict=True)) for one in zip(*(v.unbind() for v in weights.values()), strict=True)]
 
