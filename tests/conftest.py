@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+from spurbench.attribute_text import AttributeText
+from spurbench.backbones import Parts, Tower
+from spurbench.backbones.cutting import MatrixProjection
 from spurbench.cards import DatasetCard
 from spurbench.data import Examples, OwnFeatures
 from spurbench.tasks import Prepared, Text
+from spurbench.text_space import filled
 
 # Shared machines stall now and then; a test's time is not what is tested.
 hypothesis.settings.register_profile("steady", deadline=None)
@@ -228,3 +233,51 @@ def build_gallery(kind: str, n: int = 40, precision: str = "fp32") -> Gallery:
 def make_gallery() -> Callable[..., Gallery]:
     """Build a `Gallery` of one kind of tower: vit, modified-resnet or timm."""
     return build_gallery
+
+
+class TinyText(torch.nn.Module):
+    """Tokens (n, 3) -> (n, 8); the names of its parts are open_clip's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token_embedding = torch.nn.Embedding(50, 8)
+        self.positional_embedding = torch.nn.Parameter(torch.randn(3, 8))
+        self.transformer = torch.nn.Linear(8, 8)
+        self.ln_final = torch.nn.LayerNorm(8)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.token_embedding(tokens) + self.positional_embedding
+        mixed: torch.Tensor = self.ln_final(torch.tanh(self.transformer(x.mean(dim=1))) + x[:, 0])
+        return mixed
+
+
+def numbers_of(texts: Sequence[str]) -> torch.Tensor:
+    """(n, 3) numbers below 50 that anyone can compute."""
+    return torch.tensor([[zlib.crc32(f"{text} {i}".encode()) % 50 for i in range(3)] for text in texts])
+
+
+@pytest.fixture(scope="session")
+def with_tower() -> Callable[..., Prepared]:
+    """Give a `Prepared` a tower: its features become penultimate ones, before a matrix; texts have a tower, too."""
+
+    def make(prepared: Prepared, templates: Sequence[str] = ("a {}.", "{}!", "the {}?", "{}"), d: int = 16) -> Prepared:
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            width = prepared.source.features("penultimate", np.arange(1)).shape[1]
+            trunk, projection = torch.nn.Identity(), MatrixProjection(torch.nn.Parameter(torch.randn(width, d)))
+            text = torch.nn.Sequential(TinyText(), MatrixProjection(torch.nn.Parameter(torch.randn(8, d))))
+        text.eval().requires_grad_(False)
+        parts = Parts(trunk, projection.eval().requires_grad_(False), numbers_of, text[0], text[1])
+        tower = Tower(lambda image: torch.zeros(3, 1, 1), trunk, projection, None, 1.0, parts)
+        card, values = prepared.card, prepared.card.attributes
+        told = AttributeText(names=values, settings=tuple(f"thing in {value}" for value in values))
+
+        def unit(x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.normalize(x, dim=-1)
+
+        vectors = [unit(unit(text(numbers_of(filled(templates, name)))).mean(dim=0)) for name in card.classes]
+        side = Text(torch.stack(vectors), None, 100.0, lambda texts: text(numbers_of(texts)), None, tuple(templates))
+        card = replace(card, own_features=False, attribute_text=told)
+        return replace(prepared, card=card, text=side, tower=lambda: tower)
+
+    return make

@@ -96,7 +96,8 @@ def calibrations(part: Bundle, shared: Shared) -> Mapping[Key, Calibration]:
     task, y = part.task, shared.y.cpu()
     lrs = sorted({float(config["erm_lr"]) for config in part.configs if config["calibration"] == "erm"})
     form, weights = form_of(task.model.projection())
-    models: dict[Key, Predictor] = {("pretrained",): ProjectionHead(form, weights, task.text.classes(), 1.0)}
+    zero_shot = ProjectionHead(form, weights, task.text.classes().to(task.device), 1.0)
+    models: dict[Key, Predictor] = {("pretrained",): zero_shot}
     if lrs:
         configs = tuple({**part.configs[0], "lr": lr, "weight_decay": WEIGHT_DECAY} for lr in lrs)
         first = Bundle(task, configs, tuple(range(len(lrs))))

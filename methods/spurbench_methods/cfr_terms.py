@@ -39,7 +39,9 @@ def recalibration(
     opposed = negatives.any(dim=1, keepdim=True)
     # A sum of nothing has a gradient of NaN: without a negative there is any sum, and no weight.
     against = torch.logsumexp(negative.masked_fill(~negatives & opposed, -torch.inf), dim=2, keepdim=True)
-    losses = torch.nn.functional.softplus(against - positive)
+    # As a softmax of two: softplus is not the same to the bit at every place of a tensor.
+    both = torch.stack([positive, against.expand_as(positive)], dim=-1)
+    losses = -torch.log_softmax(both, dim=-1)[..., 0]
     count = positives.sum(dim=1)
     anchors = (losses * (positives & opposed)).sum(dim=2) / count.clamp_min(1)
     return anchors.sum(dim=1) / (count > 0).sum().clamp_min(1)

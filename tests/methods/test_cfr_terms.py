@@ -199,3 +199,22 @@ def test_a_batch_without_anchors_has_no_loss_and_no_gradient(labels: list[int]) 
 def test_emphasis_falls_and_rises_again() -> None:
     assert [emphasis(epoch, 4) for epoch in range(5)] == pytest.approx([1.5, 1.0, 0.5, 1.0, 1.5])
     assert sum(emphasis(epoch, 100) for epoch in range(100)) == pytest.approx(100)
+
+
+@pytest.mark.parametrize("m", [7, 13, 61])
+def test_a_configuration_alone_is_bit_for_bit_the_one_among_others(m: int) -> None:
+    generator = torch.Generator().manual_seed(m)
+    positive, negative = torch.randn(9, m, 1, generator=generator), torch.randn(9, m, 32, generator=generator)
+
+    def run(chosen: list[int]) -> tuple[torch.Tensor, ...]:
+        p, n = (part[chosen].requires_grad_() for part in (positive, negative))
+        losses = recalibration(p, n)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        assert p.grad is not None
+        assert n.grad is not None
+        return losses.detach(), p.grad, n.grad
+
+    together = run(list(range(9)))
+    for chosen in ([0], [8], [3, 1]):
+        for mine, theirs in zip(run(chosen), together, strict=True):
+            assert torch.equal(mine, theirs[chosen])

@@ -1,7 +1,7 @@
 """How a projection computes: a pure function of C sets of its weights, and of rows that all of them share.
 
-What one set of weights gives does not depend, to the bit, on how many others are asked: every product is a batch of
-products, one for each set.
+What one set of weights gives does not depend, to the bit, on how many others are asked: no product spans two sets. (Of
+odd widths it may in the last bit, for sets then begin at odd places of memory.)
 """
 
 from __future__ import annotations
@@ -64,21 +64,22 @@ class Pool:
         """(C, b, d) for maps x (b, c, h, w)."""
         tokens = x.flatten(2).transpose(1, 2)
         tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        # One set after the other: products of all at once would copy the tokens for each, and add up in another order.
+        return torch.stack([self._one(one, tokens) for one in _each(weights)])
+
+    def _one(self, weights: Weights, tokens: torch.Tensor) -> torch.Tensor:
+        """(b, d) for one set of weights and tokens (b, l, c), the first of which asks."""
         b, c = len(tokens), tokens.shape[2]
-        place = weights["positional_embedding"]
-        count, size = len(place), c // self.heads
-        # (C, b, c) queries -> (C, H, b, size); per head W_k is (size, c).
-        query = torch.matmul(tokens[:, 0] + place[:, :1], weights["q_proj.weight"].transpose(1, 2))
-        query = (query + weights["q_proj.bias"][:, None]).reshape(count, b, self.heads, size).transpose(1, 2)
-        asked = torch.matmul(query, weights["k_proj.weight"].reshape(count, self.heads, size, c))
-        asked = asked.transpose(1, 2) * size**-0.5
-        scores = torch.matmul(asked, tokens.transpose(1, 2)) + torch.matmul(asked, place.transpose(1, 2)[:, None])
-        share = torch.softmax(scores, dim=-1)
-        seen = torch.matmul(share, tokens) + torch.matmul(share, place[:, None])
-        value = weights["v_proj.weight"].reshape(count, self.heads, size, c).transpose(2, 3)
-        out = torch.matmul(seen.transpose(1, 2), value).transpose(1, 2).reshape(count, b, c)
-        out = torch.matmul(out + weights["v_proj.bias"][:, None], weights["c_proj.weight"].transpose(1, 2))
-        return out + weights["c_proj.bias"][:, None]
+        heads, size, place = self.heads, c // self.heads, weights["positional_embedding"]
+        query = (tokens[:, 0] + place[0]) @ weights["q_proj.weight"].T + weights["q_proj.bias"]
+        query = query.reshape(b, heads, size).transpose(0, 1)
+        # Per head W_k is (size, c).
+        asked = (query @ weights["k_proj.weight"].reshape(heads, size, c)).transpose(0, 1) * size**-0.5
+        share = torch.softmax(asked @ tokens.transpose(1, 2) + asked @ place.T, dim=-1)
+        seen = share @ tokens + share @ place
+        value = weights["v_proj.weight"].reshape(heads, size, c).transpose(1, 2)
+        out = (seen.transpose(0, 1) @ value).transpose(0, 1).reshape(b, c) + weights["v_proj.bias"]
+        return out @ weights["c_proj.weight"].T + weights["c_proj.bias"]
 
     def activation_bytes(self, rows: torch.Size, d: int) -> int:
         """Per head one vector of queries and one of values for every row, several copies each, and the maps twice."""
@@ -93,13 +94,16 @@ class Module:
 
     def __call__(self, weights: Weights, x: torch.Tensor) -> torch.Tensor:
         """(C, b, d)."""
-        count = len(next(iter(weights.values())))
-        each = [{name: value[c] for name, value in weights.items()} for c in range(count)]
-        return torch.stack([torch.func.functional_call(self.module, one, (x,)) for one in each])
+        return torch.stack([torch.func.functional_call(self.module, one, (x,)) for one in _each(weights)])
 
     def activation_bytes(self, rows: torch.Size, d: int) -> int:
         """A guess: what an arbitrary module keeps cannot be known."""
         return 4 * 16 * (rows.numel() + rows[0] * d)
+
+
+def _each(weights: Weights) -> list[dict[str, torch.Tensor]]:
+    """The C sets. Not by index: the gradient of each slice would be as large as all of them together."""
+    return [dict(zip(weights, one, strict=True)) for one in zip(*(v.unbind() for v in weights.values()), strict=True)]
 
 
 def form_of(module: nn.Module) -> tuple[Form, dict[str, torch.Tensor]]:

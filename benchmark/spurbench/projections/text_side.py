@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
+from ..errors import MethodError
 from ..model_space import ModelSpace
 from .forms import Form, Module, Weights, form_of, initial
 
@@ -42,24 +43,30 @@ class TextSide:
 
     @classmethod
     def of(cls, model: ModelSpace, prompts: Mapping[str, Prompts], training: TextTraining, count: int) -> TextSide:
-        """The text side of C configurations; each set of prompts under its name, `classes` among them."""
+        """The text side of C configurations; each set of prompts under its name, `classes` among them.
+
+        Raises MethodError where the backbone's text tower has nothing of what is to be trained.
+        """
         shapes = {name: (len(lists), len(lists[0])) for name, lists in prompts.items()}
         texts = {name: [text for some in lists for text in some] for name, lists in prompts.items()}
+        projection = model.text_projection()
         if training == "released":
-            tower = nn.Sequential(model.text_trunk(), model.text_projection())
+            tower = nn.Sequential(model.text_trunk(), projection)
             for name, parameter in tower[0].named_parameters():
                 parameter.requires_grad_(name.startswith(RELEASED))
             trained = {name: value.detach() for name, value in tower.named_parameters() if value.requires_grad}
+            _check_any(trained, training)
             tokens = {name: model.tokenize(some).to(model.device) for name, some in texts.items()}
             return cls(Module(tower), initial(trained, count), tokens, shapes)
         features = {name: model.text_features(some) for name, some in texts.items()}
-        form, weights = form_of(model.text_projection())
         if training == "projection":
+            _check_any(projection.state_dict(), training)
+            form, weights = form_of(projection)
             return cls(form, initial(weights, count), features, shapes)
-        one = {name: value[None] for name, value in weights.items()}
-        vectors = {
-            name: normalize(form(one, x), dim=-1).reshape(1, *shapes[name], -1).detach() for name, x in features.items()
-        }
+        with torch.no_grad():
+            vectors = {
+                name: normalize(projection(x), dim=-1).reshape(1, *shapes[name], -1) for name, x in features.items()
+            }
         return cls(None, {}, vectors, shapes)
 
     def templates(self, name: str) -> torch.Tensor:
@@ -76,3 +83,11 @@ class TextSide:
     def zero_shot(self) -> torch.Tensor:
         """(C, K, d) or (1, K, d) unit class vectors w_k of the zero-shot head."""
         return normalize(self.means("classes"), dim=-1)
+
+
+def _check_any(trained: Mapping[str, torch.Tensor], training: TextTraining) -> None:
+    if not trained:
+        raise MethodError(
+            f"text={training}: the backbone has nothing to train there, for its text tower is not cut before a "
+            "projection; text=frozen can be had"
+        )
