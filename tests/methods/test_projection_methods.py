@@ -341,10 +341,10 @@ def supcon(f: torch.Tensor, y: list[int]) -> torch.Tensor:
 
 
 CASES: dict[str, dict[str, Value]] = {
-    "random": {"tau": 0.5, "holistic_weight": 0.5, "erm_lr": 1e-2},
-    "nearest": {"negatives": "nearest", "holistic": "supcon+ce", "tau": 0.1, "erm_lr": 1e-2},
+    "random": {"tau": 0.5, "holistic_weight": 0.5, "erm_lr": 0.1},
+    "nearest": {"negatives": "nearest", "holistic": "supcon+ce", "tau": 0.1, "erm_lr": 0.1},
     "pretrained": {"calibration": "pretrained", "holistic": "supcon+ce", "holistic_weight": 0.1},
-    "released": {"variant": "as_released", "holistic": "supcon+ce", "negatives": "nearest", "erm_lr": 1e-2},
+    "released": {"variant": "as_released", "holistic": "supcon+ce", "negatives": "nearest", "erm_lr": 0.1},
 }
 
 
