@@ -594,13 +594,31 @@ def test_pieces_cover_the_problems_in_their_order(
         return [cast("Fitted", [Trained(part.task.seed, config["number"])]) for config in part.configs]
 
     asked = problems(prepared)
-    fitted = fit_projections(asked, prepare, fit, 16, alike=lambda config: config["kind"])
+    fitted = fit_projections(asked, prepare, fit, lambda part: 16, alike=lambda config: config["kind"])
     assert [snapshots[0].what for snapshots in cast("Any", fitted)] == [
         (problem.task.seed, problem.config["number"]) for problem in asked
     ]
     assert len(prepared_for) == len(set(prepared_for)) == 2
     wanted = {1: [(0, 2, 4), (1, 3)], 2: [(0, 2), (4,), (1,), (3,)], 4: [(0,), (2,), (4,), (1,), (3,)]}
     assert sorted(seen) == sorted(2 * wanted[cores])
+
+
+def test_what_embeds_more_rows_is_trained_in_smaller_pieces(
+    with_tower: Any, make_prepared: MakePrepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spurbench.projections.spread.cores", lambda: 1)
+    seen: set[tuple[object, ...]] = set()
+
+    def fit(part: Bundle, shared: Shared, _: None) -> list[Fitted]:
+        seen.add(tuple(config["number"] for config in part.configs))
+        return [cast("Fitted", [Trained()]) for _ in part.configs]
+
+    asked = problems(with_tower(make_prepared(d=8)), limit=25_000)
+    rows = {0: 16, 1: 32}
+    fit_projections(
+        asked, lambda part, shared: None, fit, lambda part: rows[int(part.configs[0]["kind"])], lambda c: c["kind"]
+    )
+    assert seen == {(0, 2, 4), (1,), (3,)}
 
 
 def test_memory_decides_how_many_are_trained_at_once_and_no_result(
@@ -624,7 +642,7 @@ def test_memory_decides_how_many_are_trained_at_once_and_no_result(
     found = []
     for limit in (1, 25_000, 2**30):
         lengths.clear()
-        found.append(fit_projections(problems(prepared, limit), lambda part, shared: None, fit, 16))
+        found.append(fit_projections(problems(prepared, limit), lambda part, shared: None, fit, lambda part: 16))
         assert max(lengths) == {1: 1, 25_000: 3, 2**30: 5}[limit]
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):

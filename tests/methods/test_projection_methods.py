@@ -18,7 +18,7 @@ from spurbench.errors import ConfigurationError, MethodError, SupervisionError
 from spurbench.evaluation import evaluate
 from spurbench.heads import drawn, shuffled
 from spurbench.method import Bundle, Task
-from spurbench.projections import PenultimateRows, ProjectionHead, Shared
+from spurbench.projections import PenultimateRows, ProjectionHead, Shared, Step, spread
 from spurbench.registry import load_registries
 from spurbench.rules import load_rules
 from spurbench.seeds import Seed
@@ -133,6 +133,34 @@ def test_what_of_the_text_tower_is_trained_can_be_pinned(name: str, world: Prepa
     torch.testing.assert_close(heads["frozen"].classes, classes, atol=1e-6, rtol=0)
     assert (heads["projection"].classes - classes).abs().max() > 1e-4
     assert (heads["released"].classes - heads["projection"].classes).abs().max() > 1e-4
+
+
+PLANS: list[tuple[str, dict[str, Value]]] = [
+    *((name, {}) for name in TRAINED),
+    ("cfr", {"negatives": "nearest"}),
+    ("cfr", {"variant": "as_released", "holistic": "supcon+ce"}),
+]
+
+
+@pytest.mark.parametrize(("name", "pins"), PLANS)
+def test_no_step_embeds_more_rows_than_memory_was_planned_for(
+    name: str, pins: dict[str, Value], world: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, embedded = [], []
+    plan, embed = spread._bytes_of_one, Step.embed
+
+    def planning(task: Task, rows: PenultimateRows, rows_per_step: int) -> int:
+        planned.append(rows_per_step)
+        return plan(task, rows, rows_per_step)
+
+    def embedding(step: Step, rows: torch.Tensor) -> torch.Tensor:
+        embedded.append(len(rows))
+        return embed(step, rows)
+
+    monkeypatch.setattr(spread, "_bytes_of_one", planning)
+    monkeypatch.setattr(Step, "embed", embedding)
+    fit(name, world, epochs=1, **pins)
+    assert max(embedded) <= max(planned) <= 1.5 * max(embedded)
 
 
 # Literal loops
