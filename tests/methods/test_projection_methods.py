@@ -17,7 +17,7 @@ from spurbench.attribute_text import AttributeText
 from spurbench.errors import ConfigurationError, MethodError, SupervisionError
 from spurbench.evaluation import evaluate
 from spurbench.heads import drawn, shuffled
-from spurbench.method import Bundle, Task
+from spurbench.method import Bundle, Problem, Task
 from spurbench.projections import PenultimateRows, ProjectionHead, Shared, Step, spread
 from spurbench.registry import load_registries
 from spurbench.rules import load_rules
@@ -133,6 +133,24 @@ def test_what_of_the_text_tower_is_trained_can_be_pinned(name: str, world: Prepa
     torch.testing.assert_close(heads["frozen"].classes, classes, atol=1e-6, rtol=0)
     assert (heads["projection"].classes - classes).abs().max() > 1e-4
     assert (heads["released"].classes - heads["projection"].classes).abs().max() > 1e-4
+
+
+SWITCHES: list[tuple[str, dict[str, Value]]] = [
+    *((name, {"text": how}) for name in TRAINED for how in ("frozen", "projection", "released")),
+    *((name, {"variant": "as_released"}) for name in (*TOLD, "cfr")),
+    ("cfr", {"negatives": "nearest", "holistic": "supcon+ce"}),
+]
+
+
+@pytest.mark.parametrize(("name", "pins"), SWITCHES)
+def test_however_it_is_switched_company_changes_no_bit(
+    name: str, pins: dict[str, Value], world: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "cores", lambda: 1)
+    method, task = REGISTRY.get(name), task_of(name, world)
+    configs = [config_of(name, lr=lr, epochs=3, **pins) for lr in (0.003, 0.1, 0.03)]
+    for config, heads in zip(configs, method.fit_many([Problem(task, config) for config in configs]), strict=True):
+        assert [numbers(head) for head in heads] == [numbers(head) for head in method.fit(task, config)]
 
 
 PLANS: list[tuple[str, dict[str, Value]]] = [
