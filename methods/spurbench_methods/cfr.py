@@ -14,7 +14,7 @@ from spurbench.projections import Shared, Step, fit_projections, train
 from spurbench.space import Choice, Config, Distribution, LogUniform, Switch
 
 from . import cfr_terms
-from .cfr_stages import Calibration, calibrations
+from .cfr_stages import NEGATIVES, Calibration, calibrations
 from .erm_projection import BATCH, SGD_SPACE, TEXT, snapshots, text_side
 
 DRAWS = 16
@@ -33,10 +33,10 @@ class CFR(BatchedMethod):
     (temperature 0.07), optionally with cross-entropy. w(e) = 1 + cos(2 pi e / E) / 2. Training as in `erm_projection`;
     no labels beyond classes.
 
-    Positives (DPS): the centroid of the class's rightly predicted examples under the projection as it is, refreshed
-    every epoch. Negatives: `random` (RNS) examples of other classes, or the `nearest` (NNS) of them before the
-    projection, found once. The random ones are drawn for each class and step and serve all its anchors; the released
-    code draws for each anchor.
+    Positives (DPS): the centroid of the examples of the class that the first model gets right, as the projection embeds
+    them now, refreshed every epoch. Negatives: `random` (RNS) examples of other classes, or the `nearest` (NNS) of them
+    before the projection, found once. The random ones are drawn for each class and step and serve all its anchors; the
+    released code draws for each anchor.
 
     Stage 0 runs 10 epochs at the learning rate `erm_lr`; 1e-3 comes first, 1e-4 for 100 epochs in the released code.
     Paper and code leave open which model the set comes from: the code loads an ERM checkpoint for RN50. Where zero-shot
@@ -72,12 +72,21 @@ class CFR(BatchedMethod):
 
     def fit_many(self, problems: Sequence[Problem]) -> Sequence[Fitted]:
         """Snapshots along training; the configurations of a seed see the same batches."""
-        return fit_projections(problems, calibrations, _train, 3 * BATCH, alike=_alike)
+        return fit_projections(problems, calibrations, _train, _rows, alike=_alike)
 
 
 def _alike(config: Config) -> tuple[object, ...]:
     """What decides on the examples of a step."""
     return (*Calibration.key(config), config["negatives"], config["holistic"])
+
+
+def _rows(part: Bundle) -> int:
+    """Anchors, the batch, and what the anchors are held against."""
+    config, n_classes = part.configs[0], part.task.n_classes
+    if config["variant"] == "as_released":
+        return 2 * BATCH + 2 * DRAWS * n_classes
+    near = min(BATCH * NEGATIVES, len(part.task.train))
+    return 2 * BATCH + (near if config["negatives"] == "nearest" else DRAWS * n_classes)
 
 
 def _train(part: Bundle, shared: Shared, found: Mapping[tuple[object, ...], Calibration]) -> list[Fitted]:
@@ -108,6 +117,7 @@ class Recalibration:
         self._epochs = int(config["epochs"])
         self._tau = self.part.column("tau")[:, None, None]
         self._weight = self.part.column("holistic_weight")
+        self._known = torch.tensor([len(rows) > 0 for rows in self.calibration.right], device=self.y.device)
         self._generator = self.part.task.seed.derive("draws").torch()
 
     def __call__(self, step: Step) -> torch.Tensor:
@@ -149,8 +159,7 @@ class Recalibration:
         """Rows (P,), and which of them are positives of which anchor; none and the centroid's mask as intended."""
         if self._released:
             return self._drawn(self.calibration.right, anchors)
-        known = torch.tensor([len(rows) > 0 for rows in self.calibration.right], device=self.y.device)
-        return anchors[:0], known[self.y[anchors]][:, None]
+        return anchors[:0], self._known[self.y[anchors]][:, None]
 
     def _drawn(self, pools: Sequence[torch.Tensor], anchors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """DRAWS rows of each class's pool, if it has any, and whose they are."""
@@ -168,7 +177,7 @@ class Recalibration:
             sums = []
             for rows in self.calibration.right:
                 chunks = [step.embed(some).sum(dim=1) for some in torch.split(rows, 2 * BATCH)]
-                sums.append(torch.stack(chunks).sum(dim=0) if len(rows) else step.embed(rows).sum(dim=1))
+                sums.append(torch.stack(chunks).sum(dim=0))
             return torch.nn.functional.normalize(torch.stack(sums, dim=1), dim=-1)
 
     def _dropped(self, f: torch.Tensor) -> torch.Tensor:

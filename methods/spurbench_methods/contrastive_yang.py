@@ -15,7 +15,7 @@ from spurbench.projections import Loss, Prompts, Shared, Step, fit_projections, 
 from spurbench.space import Distribution, LogUniform, Switch
 
 from . import yang_terms
-from .erm_projection import BATCH, SGD_SPACE, nothing_before, snapshots, text_side
+from .erm_projection import BATCH, SGD_SPACE, batch_alone, nothing_before, snapshots, text_side
 
 SPACE: Mapping[str, Distribution] = {
     **SGD_SPACE,
@@ -59,7 +59,7 @@ class ContrastiveYang(BatchedMethod):
 
     def fit_many(self, problems: Sequence[Problem]) -> Sequence[Fitted]:
         """Snapshots along training; the configurations of a seed see the same batches."""
-        return fit_projections(problems, nothing_before, _train_language, BATCH)
+        return fit_projections(problems, nothing_before, _train_language, batch_alone)
 
 
 class ContrastiveYangVision(BatchedMethod):
@@ -84,7 +84,7 @@ class ContrastiveYangVision(BatchedMethod):
 
     def fit_many(self, problems: Sequence[Problem]) -> Sequence[Fitted]:
         """Snapshots along training; the configurations of a seed see the same batches."""
-        return fit_projections(problems, nothing_before, _train_vision, BATCH)
+        return fit_projections(problems, nothing_before, _train_vision, batch_alone)
 
 
 def _train_language(part: Bundle, shared: Shared, _: None) -> list[Fitted]:

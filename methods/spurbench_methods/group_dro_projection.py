@@ -13,7 +13,7 @@ from spurbench.projections import Shared, Step, fit_projections, train
 from spurbench.space import Distribution
 
 from .erm_adapter import cross_entropies
-from .erm_projection import BATCH, SGD_SPACE, TEXT, nothing_before, snapshots, text_side
+from .erm_projection import BATCH, SGD_SPACE, TEXT, batch_alone, nothing_before, snapshots, text_side
 from .group_dro import GroupDRO, GroupWeights
 
 
@@ -42,7 +42,7 @@ class GroupDROProjection(BatchedMethod):
 
     def fit_many(self, problems: Sequence[Problem]) -> Sequence[Fitted]:
         """Snapshots along training; the configurations of a seed see the same batches."""
-        return fit_projections(problems, nothing_before, _train, BATCH)
+        return fit_projections(problems, nothing_before, _train, batch_alone)
 
 
 def _train(part: Bundle, shared: Shared, _: None) -> list[Fitted]:

@@ -264,7 +264,11 @@ def labs(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Callable[[st
             model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
             for part in model.modules():
                 if isinstance(part, nn.BatchNorm2d):
-                    nn.init.uniform_(part.weight, 0.5, 1.5)
+                    nn.init.uniform_(part.weight, 0.1, 0.3)
+                    part.momentum = 1.0
+            # Statistics under which maps have a size; those of a new network fade from layer to layer.
+            size = VISION[kind]["image_size"]
+            model.train().visual(torch.randn(16, 3, size, size))
             state = {name: value.contiguous() for name, value in model.state_dict().items()}
             save_file(state, folder / "open_clip_model.safetensors")
             job = Job(
@@ -284,7 +288,7 @@ def task_in(prepared: Prepared, method: Asks = EVERYTHING) -> Task:
     return make_task(method, prepared, train_view(method, prepared), rows, Seed(("test",)))
 
 
-CONFIGS: tuple[dict[str, float], ...] = ({"lr": 3e-2, "weight_decay": 1e-3}, {"lr": 0.3, "weight_decay": 1e-2})
+CONFIGS: tuple[dict[str, float], ...] = ({"lr": 1e-3, "weight_decay": 1e-2}, {"lr": 1e-2, "weight_decay": 1e-3})
 BATCH, EPOCHS = 16, 2
 
 
@@ -364,8 +368,9 @@ def test_training_on_cached_features_is_training_through_the_tower(
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
         assert head.scale != pytest.approx(1 / 0.07, abs=1e-3)
         exact = through_the_tower(task, test, config, training, stored=False)
-        # What 16 bits cost.
-        torch.testing.assert_close(found, exact, atol=1e-4 if kind != "modified-resnet" else 2e-3, rtol=0)
+        # Maps are stored in 16 bits, which costs more than the rest; nothing where vectors are.
+        torch.testing.assert_close(found, exact, atol=1e-4 if features.ndim == 2 else 0.05, rtol=0)
+        assert found.std(dim=0).min() > 0.1, "logits that hardly differ between photos show nothing"
         start = ProjectionHead(*form_of(task.model.projection()), task.text.classes(), 1 / 0.07)
         assert (found - start.logits(test)).abs().max() > 0.05
 
@@ -594,13 +599,31 @@ def test_pieces_cover_the_problems_in_their_order(
         return [cast("Fitted", [Trained(part.task.seed, config["number"])]) for config in part.configs]
 
     asked = problems(prepared)
-    fitted = fit_projections(asked, prepare, fit, 16, alike=lambda config: config["kind"])
+    fitted = fit_projections(asked, prepare, fit, lambda part: 16, alike=lambda config: config["kind"])
     assert [snapshots[0].what for snapshots in cast("Any", fitted)] == [
         (problem.task.seed, problem.config["number"]) for problem in asked
     ]
     assert len(prepared_for) == len(set(prepared_for)) == 2
     wanted = {1: [(0, 2, 4), (1, 3)], 2: [(0, 2), (4,), (1,), (3,)], 4: [(0,), (2,), (4,), (1,), (3,)]}
     assert sorted(seen) == sorted(2 * wanted[cores])
+
+
+def test_what_embeds_more_rows_is_trained_in_smaller_pieces(
+    with_tower: Any, make_prepared: MakePrepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spurbench.projections.spread.cores", lambda: 1)
+    seen: set[tuple[object, ...]] = set()
+
+    def fit(part: Bundle, shared: Shared, _: None) -> list[Fitted]:
+        seen.add(tuple(config["number"] for config in part.configs))
+        return [cast("Fitted", [Trained()]) for _ in part.configs]
+
+    asked = problems(with_tower(make_prepared(d=8)), limit=25_000)
+    rows = {0: 16, 1: 32}
+    fit_projections(
+        asked, lambda part, shared: None, fit, lambda part: rows[int(part.configs[0]["kind"])], lambda c: c["kind"]
+    )
+    assert seen == {(0, 2, 4), (1,), (3,)}
 
 
 def test_memory_decides_how_many_are_trained_at_once_and_no_result(
@@ -624,7 +647,7 @@ def test_memory_decides_how_many_are_trained_at_once_and_no_result(
     found = []
     for limit in (1, 25_000, 2**30):
         lengths.clear()
-        found.append(fit_projections(problems(prepared, limit), lambda part, shared: None, fit, 16))
+        found.append(fit_projections(problems(prepared, limit), lambda part, shared: None, fit, lambda part: 16))
         assert max(lengths) == {1: 1, 25_000: 3, 2**30: 5}[limit]
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):

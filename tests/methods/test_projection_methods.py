@@ -17,8 +17,8 @@ from spurbench.attribute_text import AttributeText
 from spurbench.errors import ConfigurationError, MethodError, SupervisionError
 from spurbench.evaluation import evaluate
 from spurbench.heads import drawn, shuffled
-from spurbench.method import Bundle, Task
-from spurbench.projections import PenultimateRows, ProjectionHead, Shared
+from spurbench.method import Bundle, Problem, Task
+from spurbench.projections import PenultimateRows, ProjectionHead, Shared, Step, form_of, spread
 from spurbench.registry import load_registries
 from spurbench.rules import load_rules
 from spurbench.seeds import Seed
@@ -133,6 +133,52 @@ def test_what_of_the_text_tower_is_trained_can_be_pinned(name: str, world: Prepa
     torch.testing.assert_close(heads["frozen"].classes, classes, atol=1e-6, rtol=0)
     assert (heads["projection"].classes - classes).abs().max() > 1e-4
     assert (heads["released"].classes - heads["projection"].classes).abs().max() > 1e-4
+
+
+SWITCHES: list[tuple[str, dict[str, Value]]] = [
+    *((name, {"text": how}) for name in TRAINED for how in ("frozen", "projection", "released")),
+    *((name, {"variant": "as_released"}) for name in (*TOLD, "cfr")),
+    ("cfr", {"negatives": "nearest", "holistic": "supcon+ce"}),
+]
+
+
+@pytest.mark.parametrize(("name", "pins"), SWITCHES)
+def test_however_it_is_switched_company_changes_no_bit(
+    name: str, pins: dict[str, Value], world: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "cores", lambda: 1)
+    method, task = REGISTRY.get(name), task_of(name, world)
+    configs = [config_of(name, lr=lr, epochs=3, **pins) for lr in (0.003, 0.1, 0.03)]
+    for config, heads in zip(configs, method.fit_many([Problem(task, config) for config in configs]), strict=True):
+        assert [numbers(head) for head in heads] == [numbers(head) for head in method.fit(task, config)]
+
+
+PLANS: list[tuple[str, dict[str, Value]]] = [
+    *((name, {}) for name in TRAINED),
+    ("cfr", {"negatives": "nearest"}),
+    ("cfr", {"variant": "as_released", "holistic": "supcon+ce"}),
+]
+
+
+@pytest.mark.parametrize(("name", "pins"), PLANS)
+def test_no_step_embeds_more_rows_than_memory_was_planned_for(
+    name: str, pins: dict[str, Value], world: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, embedded = [], []
+    plan, embed = spread._bytes_of_one, Step.embed
+
+    def planning(task: Task, rows: PenultimateRows, rows_per_step: int) -> int:
+        planned.append(rows_per_step)
+        return plan(task, rows, rows_per_step)
+
+    def embedding(step: Step, rows: torch.Tensor) -> torch.Tensor:
+        embedded.append(len(rows))
+        return embed(step, rows)
+
+    monkeypatch.setattr(spread, "_bytes_of_one", planning)
+    monkeypatch.setattr(Step, "embed", embedding)
+    fit(name, world, epochs=1, **pins)
+    assert max(embedded) <= max(planned) <= 1.5 * max(embedded)
 
 
 # Literal loops
@@ -341,28 +387,32 @@ def supcon(f: torch.Tensor, y: list[int]) -> torch.Tensor:
 
 
 CASES: dict[str, dict[str, Value]] = {
-    "random": {"tau": 0.5, "holistic_weight": 0.5, "erm_lr": 1e-2},
-    "nearest": {"negatives": "nearest", "holistic": "supcon+ce", "tau": 0.1, "erm_lr": 1e-2},
+    "random": {"tau": 0.5, "holistic_weight": 0.5, "erm_lr": 0.1},
+    "nearest": {"negatives": "nearest", "holistic": "supcon+ce", "tau": 0.1, "erm_lr": 0.1},
     "pretrained": {"calibration": "pretrained", "holistic": "supcon+ce", "holistic_weight": 0.1},
-    "released": {"variant": "as_released", "holistic": "supcon+ce", "negatives": "nearest", "erm_lr": 1e-2},
+    "released": {"variant": "as_released", "holistic": "supcon+ce", "negatives": "nearest", "erm_lr": 0.1},
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_cfr_is_the_plain_loop(case: str, world: Prepared) -> None:
-    """Only the random numbers, and their order, are taken from the method."""
-    config = config_of("cfr", **STEPS, **CASES[case])
+def check_cfr(world: Prepared, pins: dict[str, Value]) -> None:
+    """The method against the plain loop; only the random numbers, and their order, are taken from the method."""
+    config = config_of("cfr", **STEPS, **pins)
     task = task_of("cfr", world)
     loop, y = loop_of(task, "frozen"), task.train.y.tolist()
     wrong, right = first_model(task, float(config["erm_lr"]) if config["calibration"] == "erm" else None)
     released, tau = config["variant"] == "as_released", float(config["tau"])
+    everyone, classes_of = range(len(y)), range(task.n_classes)
+    own = [[i for i in right if y[i] == k] for k in classes_of]
     generator = task.seed.derive("draws").torch()
     raw = normalize(loop.x)
     means: list[torch.Tensor] = []
     state = {"epoch": -1}
 
     def draw(pools: list[list[int]]) -> list[list[int]]:
-        return [[pool[i] for i in torch.randint(len(pool), (16,), generator=generator).tolist()] for pool in pools]
+        filled = {
+            k: torch.randint(len(pool), (16,), generator=generator).tolist() for k, pool in enumerate(pools) if pool
+        }
+        return [[pools[k][i] for i in filled.get(k, [])] for k in classes_of]
 
     def drop(f: torch.Tensor) -> torch.Tensor:
         return f * (torch.rand(f.shape, generator=generator) >= 0.1) / 0.9 if released else f
@@ -371,19 +421,18 @@ def test_cfr_is_the_plain_loop(case: str, world: Prepared) -> None:
         if epoch != state["epoch"]:
             state["epoch"] = epoch
             with torch.no_grad():
-                own = [[i for i in right if y[i] == k] for k in range(K)]
-                means[:] = [normalize(loop.embed(some).mean(dim=0), dim=0) for some in own]
+                means[:] = [normalize(loop.embed(some).mean(dim=0), dim=0) if some else torch.empty(0) for some in own]
         anchors = [wrong[i % len(wrong)] for i in rows]
         if released:
-            negatives = draw([[i for i in range(150) if y[i] == k] for k in range(K)])
-            positives = draw([[i for i in right if y[i] == k] for k in range(K)])
+            negatives = draw([[i for i in everyone if y[i] == k] for k in classes_of])
+            positives = draw(own)
         elif config["negatives"] == "random":
-            negatives = draw([[i for i in range(150) if y[i] != k] for k in range(K)])
+            negatives = draw([[i for i in everyone if y[i] != k] for k in classes_of])
         contrasts = []
-        for j in anchors:
+        for j in (j for j in anchors if own[y[j]]):
             near = loop.embed(positives[y[j]]) if released else means[y[j]][None]
             if config["negatives"] == "nearest" and not released:
-                far = sorted((i for i in range(150) if y[i] != y[j]), key=lambda i: -(raw[i] @ raw[j]).item())[:16]
+                far = sorted((i for i in everyone if y[i] != y[j]), key=lambda i: -(raw[i] @ raw[j]).item())[:16]
             else:
                 far = negatives[y[j]]
             contrasts.append(contrast(loop.embed([j])[0], near, loop.embed(far), tau))
@@ -397,6 +446,32 @@ def test_cfr_is_the_plain_loop(case: str, world: Prepared) -> None:
 
     found = REGISTRY.get("cfr").fit(task, config)
     loop.run(in_order(task), 3, loss).check(cast("ProjectionHead", found[-1]))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cfr_is_the_plain_loop(case: str, world: Prepared) -> None:
+    check_cfr(world, CASES[case])
+
+
+@pytest.mark.parametrize("pins", [{"negatives": "nearest"}, {"negatives": "random"}, {"variant": "as_released"}])
+def test_cfr_is_the_plain_loop_where_a_class_is_rare_and_never_right(
+    pins: dict[str, Value], make_prepared: MakePrepared, with_tower: Callable[..., Prepared], array_source: Any
+) -> None:
+    """Fewer negatives than there are nearest ones to be had, and no positives for the rare class."""
+    prepared = with_tower(make_prepared(train=(50, 20, 5, 4), d=8))
+    x = prepared.source.features("penultimate", np.arange(len(prepared.examples.y)))
+    rare = torch.from_numpy(prepared.examples.y == 1)
+    zero = ProjectionHead(
+        *form_of(task_of("cfr", prepared).model.projection()), task_of("cfr", prepared).text.classes(), 1
+    )
+    towards = zero.weights["weight"] @ (zero.classes[0] - zero.classes[1])
+    x[rare] = towards + 0.3 * x[rare]
+    prepared = replace(prepared, source=array_source(x.numpy()))
+    wrong, right = first_model(task_of("cfr", prepared), None)
+    y = task_of("cfr", prepared).train.y
+    assert {int(y[i]) for i in right} == {0}
+    assert {int(y[i]) for i in wrong} == {0, 1}
+    check_cfr(prepared, {**pins, "calibration": "pretrained"})
 
 
 def test_without_errors_there_is_nothing_to_calibrate(

@@ -35,29 +35,41 @@ def fit_projections(
     problems: Sequence[Problem],
     prepare: Callable[[Bundle, Shared], S],
     train: Callable[[Bundle, Shared, S], list[Fitted]],
-    rows_per_step: int,
+    rows_per_step: Callable[[Bundle], int],
     alike: Callable[[Config], Hashable] = same_for_all,
 ) -> list[Fitted]:
     """What `train` makes of the problems, some configurations of one seed at a time.
 
     Args:
-        prepare: what one seed needs before its configurations are trained, computed once for all of them.
+        prepare: what one seed needs before its configurations are trained, computed once for all of them, and in no
+            more memory than training them all would take.
         train: the candidates of a bundle's configurations; those of one must not depend on the others.
-        rows_per_step: rows that a configuration's step embeds, to know its memory.
+        rows_per_step: the most rows that a step embeds for configurations that are alike, to know its memory.
         alike: only configurations for which this is the same are trained side by side.
 
     """
     task = problems[0].task
     shared = Shared(PenultimateRows(task.train, task.device, task.memory_limit), task.train.y.to(task.device))
-    size = _bytes_of_one(task, shared.rows, rows_per_step)
     parts = bundles(problems)
-    ready = {id(part.task): prepare(part, shared) for part in parts}
-    pieces = [piece for part in parts for some in _grouped(part, alike) for piece in _pieces(some, size)]
+    groups = [
+        (some, _bytes_of_one(task, shared.rows, rows_per_step(some))) for p in parts for some in _grouped(p, alike)
+    ]
+    largest = max(size for _, size in groups)
+    prepared = on_every_core(
+        lambda part: prepare(part, shared),
+        parts,
+        task.device,
+        piece_bytes=max(len(part.configs) for part in parts) * largest,
+        limit=task.memory_limit,
+    )
+    ready = {id(part.task): found for part, found in zip(parts, prepared, strict=True)}
+    sized = [(piece, len(piece.configs) * size) for some, size in groups for piece in _pieces(some, size)]
+    pieces = [piece for piece, _ in sized]
     fitted = on_every_core(
         lambda piece: train(piece, shared, ready[id(piece.task)]),
         pieces,
         task.device,
-        piece_bytes=max(len(piece.configs) for piece in pieces) * size,
+        piece_bytes=max(size for _, size in sized),
         limit=task.memory_limit,
     )
     return in_place(pieces, fitted)

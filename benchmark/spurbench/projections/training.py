@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -47,7 +48,12 @@ class Step:
 
     def zero_shot_logits(self, embedded: torch.Tensor) -> torch.Tensor:
         """(C, m, K) s <f, w_k> for unit embeddings (C, m, d), through the text side as it is now."""
-        return self.scale * torch.matmul(embedded, self.text.zero_shot().transpose(1, 2))
+        return self.scale * torch.matmul(embedded, self._classes)
+
+    @cached_property
+    def _classes(self) -> torch.Tensor:
+        """(C, d, K), embedded once however often a loss asks."""
+        return self.text.zero_shot().transpose(1, 2)
 
 
 Loss: TypeAlias = "Callable[[Step], torch.Tensor]"
