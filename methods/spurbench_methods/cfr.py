@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from spurbench.cards import MethodCard
+from spurbench.errors import ConfigurationError
 from spurbench.heads import shuffled
 from spurbench.method import BatchedMethod, Bundle, Fitted, Problem
 from spurbench.projections import Shared, Step, fit_projections, train
@@ -89,10 +90,12 @@ def _rows(part: Bundle) -> int:
     return 2 * BATCH + (near if config["negatives"] == "nearest" else DRAWS * n_classes)
 
 
-def _train(part: Bundle, shared: Shared, found: Mapping[tuple[object, ...], Calibration]) -> list[Fitted]:
+def _train(
+    part: Bundle, shared: Shared, found: Mapping[tuple[object, ...], Calibration | ConfigurationError]
+) -> list[Fitted]:
     calibration = found[Calibration.key(part.configs[0])]
-    if not len(calibration.wrong):
-        return [calibration.nothing_to_calibrate()] * len(part.configs)
+    if isinstance(calibration, ConfigurationError):
+        return [calibration] * len(part.configs)
     loss = Recalibration(part, shared.y, calibration)
     batches = shuffled(len(shared.y), BATCH, part.task.seed.derive("batches").torch())
     steps = -(-len(shared.y) // BATCH)

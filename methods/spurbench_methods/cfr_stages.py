@@ -86,13 +86,12 @@ class Calibration:
             best = [value, row.gather(1, place)]
         return best[1]
 
-    def nothing_to_calibrate(self) -> ConfigurationError:
-        """What is wrong with a set that is empty."""
-        return ConfigurationError("the first model gets every training example right: there is nothing to calibrate")
 
+def calibrations(part: Bundle, shared: Shared) -> Mapping[Key, Calibration | ConfigurationError]:
+    """The calibration sets of a seed's configurations, by key; those of ERM are trained side by side.
 
-def calibrations(part: Bundle, shared: Shared) -> Mapping[Key, Calibration]:
-    """The calibration sets of a seed's configurations, by key; those of ERM are trained side by side."""
+    In the place of one that cannot be had, why.
+    """
     task, y = part.task, shared.y.cpu()
     lrs = sorted({float(config["erm_lr"]) for config in part.configs if config["calibration"] == "erm"})
     form, weights = form_of(task.model.projection())
@@ -110,7 +109,13 @@ def calibrations(part: Bundle, shared: Shared) -> Mapping[Key, Calibration]:
         for lr, candidates in zip(lrs, trained, strict=True):
             assert not isinstance(candidates, ConfigurationError)
             models["erm", lr] = candidates[0]
-    return {
-        key: Calibration(shared.rows, y, model.logits(task.train).argmax(dim=1) == y, task.n_classes)
-        for key, model in models.items()
-    }
+    return {key: _seen(model.logits(task.train), y, shared, task.n_classes) for key, model in models.items()}
+
+
+def _seen(logits: torch.Tensor, y: torch.Tensor, shared: Shared, n_classes: int) -> Calibration | ConfigurationError:
+    if not bool(torch.isfinite(logits).all()):
+        return ConfigurationError("the first model diverged: its logits are NaN or infinite")
+    correct = logits.argmax(dim=1) == y
+    if bool(correct.all()):
+        return ConfigurationError("the first model gets every training example right: there is nothing to calibrate")
+    return Calibration(shared.rows, y, correct, n_classes)

@@ -474,6 +474,19 @@ def test_cfr_is_the_plain_loop_where_a_class_is_rare_and_never_right(
     check_cfr(prepared, {**pins, "calibration": "pretrained"})
 
 
+def test_a_first_model_that_diverges_loses_the_configurations_that_build_on_it(
+    make_prepared: MakePrepared, with_tower: Callable[..., Prepared]
+) -> None:
+    method = REGISTRY.get("cfr")
+    task = task_of("cfr", with_tower(make_prepared(d=8)))
+    first = {name: values.first for name, values in method.space.items()}
+    lost, kept = method.fit_many(
+        [Problem(task, {**first, "erm_lr": 1e38}), Problem(task, {**first, "calibration": "pretrained"})]
+    )
+    assert "the first model diverged" in str(lost)
+    assert len(kept) == 3
+
+
 def test_without_errors_there_is_nothing_to_calibrate(
     make_prepared: MakePrepared, with_tower: Callable[..., Prepared], array_source: Any
 ) -> None:
