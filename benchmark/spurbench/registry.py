@@ -110,7 +110,7 @@ class Registry(Generic[T]):
         prefix, colon, argument = name.partition(":")
         if colon and prefix in self._entries:
             return self._entries[prefix], argument
-        raise UnknownNameError(self.kind, name, self._entries)
+        raise UnknownNameError(self.kind, name if self._extras is None else prefix, self._entries)
 
     def _joined(self, base: str, extra: str) -> Entry:
         """The entry for two things that are composed; it counts as foreign if one of them is."""

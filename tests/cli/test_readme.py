@@ -45,9 +45,9 @@ def test_every_spurbench_command_of_the_readme_is_accepted(spurbench: Spurbench,
 def test_the_readmes_board_is_the_committed_one() -> None:
     heading = re.search(r"^(\S+ · \S+)\n┏", README, flags=re.MULTILINE)
     assert heading is not None
-    shown = re.findall(r"│ +(\d+) │ (\w+) +│ [\w ]+│ +([\d.]+(?: ± [\d.]+)?) │", README)
+    shown = re.findall(r"│ +(\d+) │ ([\w:=.]+) +│ [\w +]+│ +([\d.]+(?: ± [\d.]+)?) │", README)
     board = (REPOSITORY / "leaderboard.md").read_text(encoding="utf-8")
     section = board.partition(f"## {heading[1]} · rules v1\n")[2].partition("\n## ")[0]
-    committed = re.findall(r"\| +(\d+) \| (\w+) +\| [\w ]+\| +([\d.]+(?: ± [\d.]+)?) \|", section)
+    committed = re.findall(r"\| +(\d+) \| ([\w:=.]+) +\| [\w +]+\| +([\d.]+(?: ± [\d.]+)?) \|", section)
     assert shown == committed
-    assert len(shown) == 22
+    assert len(shown) == 28

@@ -102,6 +102,8 @@ def test_names_lead_to_pinned_methods_also_behind_a_plus() -> None:
     assert composed.card.name == "group_dro:eta=0.1+george"
     assert composed.card.supervision == Supervision()
     assert composed.space["eta"].values == (0.1,)
+    with pytest.raises(UsageError, match="unknown method 'grop_dro'; did you mean group_dro"):
+        METHODS.get("grop_dro:eta=0.1")
     with pytest.raises(UsageError, match="those of zero_shot: it has none"):
         METHODS.get("zero_shot:alpha=1")
 

@@ -56,8 +56,9 @@ GRID, PLACES, HOW = "What to run", "Where things are", "How to run"
 Methods = Annotated[
     str | None,
     typer.Option(
-        help="Methods: names, globs, !exclusions, all; METHOD+INFERENCE infers the groups that a method needs. "
-        "Example: --methods 'dfr_*,erm' or --methods 'all,!group_dro' or --methods group_dro+george.",
+        help="Methods: names, globs, !exclusions, all; METHOD+INFERENCE infers the groups that a method needs, "
+        "METHOD:HYPER-PARAMETER=VALUE pins. Example: --methods 'dfr_*,erm' or --methods 'all,!group_dro' or "
+        "--methods group_dro+george,cfr:negatives=nearest.",
         autocompletion=complete_methods,
         rich_help_panel=GRID,
         show_default="the suite's",
