@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from spurbench.board import Board, BoardRow, make_board
 from spurbench.files import digest
 from spurbench.record import Record
 from spurbench.render import to_csv, to_json
 from spurbench.render.markdown import to_markdown
+from spurbench.render.terminal import print_board
 
 TOTAL = [10, 10, 10, 10]
 TRAIN = [70, 5, 5, 20]
@@ -379,3 +381,15 @@ def test_no_records_are_an_empty_board_and_say_so() -> None:
     assert json.loads(to_json(made)) == []
     assert "No records yet" in to_markdown(made)
     assert len(to_csv(made).splitlines()) == 1
+
+
+def test_in_80_columns_a_long_name_leaves_room_for_who_was_told_what() -> None:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    told = ["train_groups", "attribute_text"]
+    long = "contrastive_yang_vs:spurious_weight=1000.0:variant=as_released"
+    print_board(make_board([even(long, 1, supervision=told), even("erm:C=1.0", 1)]), console)
+    shown = console.export_text()
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert re.search(r"contrastive_yang_vs +│ train groups \+ +│", shown)
+    assert ":spurious_weight=1000.0" in shown
+    assert "│ erm:C=1.0" in shown

@@ -11,6 +11,8 @@ from ..errors import plain
 from . import COLUMNS, Column, budget
 
 WIDE = 140
+LONG = 24
+"""Characters beyond which a method's name is broken where its pins begin, so that there is room for the rest."""
 
 
 def print_board(board: Board, console: Console) -> None:
@@ -29,5 +31,9 @@ def _table(title: str, caption: str, columns: list[Column], rows: list[BoardRow]
         )
     for row in rows:
         style = "bold" if row.rank == 1 else "dim" if row.rank is None else ""
-        table.add_row(*(Text(plain(column.cell(row))) for column in columns), style=style)
+        table.add_row(*(Text(_broken(plain(column.cell(row)), column)) for column in columns), style=style)
     return table
+
+
+def _broken(cell: str, column: Column) -> str:
+    return cell.replace(":", "\n:") if column.title == "method" and len(cell) > LONG else cell
