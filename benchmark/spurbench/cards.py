@@ -35,6 +35,13 @@ class Supervision:
     """The spurious attribute of the validation half that the method fits on."""
     attribute_text: bool = False
     """The names of the spurious attribute's values, as text."""
+    val_labels: bool = False
+    """The class of every example of the validation half that the method fits on, without its attribute."""
+
+    @property
+    def validation(self) -> bool:
+        """Whether the method fits on a part of validation, on which it is not selected."""
+        return self.val_groups or self.val_labels
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -90,6 +97,8 @@ class DatasetCard:
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     download: str = ""
     """What a download is and how large, for the person who is asked to wait; empty when nothing can be fetched."""
+    regions: str = "grid3"
+    """Which regions of its photos are looked at unless told otherwise (see `regions.parse`)."""
     own_features: bool = False
     """The data set brings its own features; backbones do not apply to it."""
 
@@ -193,8 +202,22 @@ class InferenceCard:
         check_name("group inference", self.name)
         if self.supervision.train_groups or self.supervision.val_groups:
             raise ValueError(f"group inference {self.name}: it cannot be given the groups that it is to guess")
+        if self.supervision.val_labels:
+            raise ValueError(f"group inference {self.name}: it sees the training split alone, no labels of validation")
         if self.supervision.attribute_text and "text" not in self.inputs:
             raise ValueError(f"group inference {self.name}: attribute_text needs the input 'text'")
+
+
+@dataclass(frozen=True)
+class DiscovererCard:
+    """What a discoverer of spurious regions is."""
+
+    name: str
+    title: str
+    paper: str
+
+    def __post_init__(self) -> None:
+        check_name("discoverer", self.name)
 
 
 @dataclass(frozen=True)

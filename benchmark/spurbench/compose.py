@@ -50,6 +50,7 @@ class Composed(BatchedMethod):
             paper=f"{own.paper}; groups {other.paper}",
             supervision=Supervision(
                 val_groups=own.supervision.val_groups,
+                val_labels=own.supervision.val_labels,
                 attribute_text=own.supervision.attribute_text or other.supervision.attribute_text,
             ),
             inputs=tuple(dict.fromkeys((*own.inputs, *other.inputs))),

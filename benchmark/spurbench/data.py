@@ -59,6 +59,23 @@ class Photos(Protocol):
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where things are in n photos, as far as a data set knows: boxes as left, top, right, bottom, in shares of a
+    photo's width and height (0..1); NaN where there is none. A data set that knows has a method
+    `places(root, rows) -> Places`, for rows of its examples.
+
+    Attributes:
+        boxes: (n, r, 4) float32, everything that is annotated; rows of NaN behind where a photo has less than r.
+        objects: (n, 4) float32, what makes the class.
+        spurious: (n, 4) float32, what is spurious, where it is in the photo; None: everything but the object is.
+    """
+
+    boxes: NDArray[np.float32]
+    objects: NDArray[np.float32]
+    spurious: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
 class OwnFeatures:
     """Features that a data set brings itself instead of images.
 
@@ -189,6 +206,9 @@ class FeatureSource(Protocol):
     def features(self, kind: Input, rows: Ints) -> torch.Tensor:
         """A fresh float32 tensor of the rows' features."""
 
+    def boxes(self, rows: Ints) -> torch.Tensor:
+        """(n, r, 4) a fresh float32 tensor of the boxes of the rows' regions."""
+
     def images(self, rows: Ints) -> Any:
         """The rows' preprocessed images, as a torch Dataset."""
 
@@ -287,6 +307,19 @@ class View:
         self._check_input("penultimate")
         chosen = self._rows if rows is None else self._rows[rows.cpu().numpy()]
         return self._source.features("penultimate", chosen)
+
+    def regions(self) -> torch.Tensor:
+        """(n, r, d) float32 embeddings of each image's regions, not normalised, zeros for none; a fresh copy."""
+        self._check_input("regions")
+        return self._source.features("regions", self._rows)
+
+    def boxes(self) -> torch.Tensor:
+        """(n, r, 4) float32 boxes of the regions: left, top, right, bottom in shares (0..1) of what the tower sees.
+
+        Rows are NaN where an image has fewer than r; a fresh copy. Nothing is embedded for it.
+        """
+        self._check_input("regions")
+        return self._source.boxes(self._rows)
 
     def images(self) -> Any:
         """The preprocessed images as a torch `Dataset` of float32 (3, H, W) tensors, in this view's order.

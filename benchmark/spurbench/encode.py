@@ -6,16 +6,15 @@ import ctypes
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from PIL import Image
 
 from .backbones import Tower
-from .cards import Input
 from .data import Photos
 from .errors import DataError
 
@@ -97,57 +96,98 @@ def opened(
             yield [item for future in waiting.popleft() for item in future.result()]
 
 
+class Encoder(Protocol):
+    """What makes features of photos: of each by itself in threads, then of batches of them."""
+
+    kinds: Sequence[str]
+    """Of the features that it makes."""
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """What a batch needs of one photo."""
+
+    def encode(self, rows: Sequence[int], prepared: Sequence[torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Features of some rows by kind, each (b, ...) on the CPU, as they are kept. Raises SpurbenchError."""
+
+
+class TowerEncoder:
+    """The features of a tower, `embeddings` and `penultimate`: vectors in float32, maps in float16."""
+
+    def __init__(self, tower: Tower, kinds: Sequence[str], device: str) -> None:
+        self._tower, self.kinds, self._device = tower, kinds, device
+        self.prepare = tower.preprocess
+
+    def encode(self, rows: Sequence[int], prepared: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """Features of photos in one pass through the tower. Raises DataError for maps that float16 cannot hold."""
+        penultimate = self._tower.trunk(batched(prepared, self._device))
+        outputs = {}
+        if "penultimate" in self.kinds:
+            kept = penultimate.cpu()
+            outputs["penultimate"] = kept if kept.ndim <= 2 else halved(kept, "penultimate maps")
+        if "embeddings" in self.kinds:
+            outputs["embeddings"] = self._tower.project(penultimate).cpu()
+        return outputs
+
+
+def batched(images: Sequence[torch.Tensor], device: str) -> torch.Tensor:
+    """(b, 3, H, W) on the device, laid out in memory as its convolutions are fastest."""
+    batch = torch.stack(list(images)).to(device)
+    return batch.contiguous(memory_format=torch.channels_last) if batch.device.type == "cpu" else batch
+
+
+def halved(features: torch.Tensor, what: str) -> torch.Tensor:
+    """Features in half precision. Raises DataError where that cannot hold them."""
+    half = features.half()
+    if not torch.equal(torch.isfinite(half), torch.isfinite(features)):
+        most = float(features.abs().max())
+        raise DataError(f"the backbone's {what} reach {most:.3g}, which 16-bit floats cannot hold")
+    return half
+
+
 def encode_part(
-    tower: Tower,
+    encoder: Encoder,
     photos: Photos,
     rows: Sequence[int],
-    kinds: Sequence[Input],
     device: str,
     speed: Speed,
     progress: Callable[[int], None],
-) -> tuple[dict[Input, torch.Tensor], list[str]]:
+    *,
+    keep: bool = True,
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Features of up to PART rows of photos.
 
+    Args:
+        keep: whether features are wanted; else the photos are only looked through for such that cannot be read.
+
     Returns:
-        features by kind, each (n, ...) float32, and one message per photo that cannot be read (its row is missing);
-        no kinds: the photos are only looked through for such.
+        features by kind, each (n, ...), and one message per photo that cannot be read (its row is missing).
     """
     started = time.perf_counter()
     if device == "cpu":
         keep_freed_memory()
     size = BATCH["cuda" if device.startswith("cuda") else "cpu"]
     batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-    outputs: dict[Input, list[torch.Tensor]] = {kind: [] for kind in kinds}
+    outputs: dict[str, list[torch.Tensor]] = {kind: [] for kind in encoder.kinds}
     broken: list[str] = []
     done = 0
 
     def readable(some: Sequence[int]) -> Sequence[torch.Tensor | str]:
         try:
-            return preprocessed(photos, some, tower.preprocess)
+            return preprocessed(photos, some, encoder.prepare)
         except DataError as error:
             # One by one, so that every photo that cannot be read is named.
             return [str(error)] if len(some) == 1 else [item for row in some for item in readable([row])]
 
-    for items in opened(batches, readable, photos.at_once, device):
+    for batch, items in zip(batches, opened(batches, readable, photos.at_once, device), strict=True):
         broken += [item for item in items if isinstance(item, str)]
-        images = [item for item in items if not isinstance(item, str)]
         # Once a photo is broken nothing will be kept: the rest is only looked through for more of them.
-        if images and kinds and not broken:
-            in_tower = time.perf_counter()
-            _run(tower, torch.stack(images).to(device), outputs)
-            speed.tower_seconds += time.perf_counter() - in_tower
+        if keep and not broken:
+            encoding = time.perf_counter()
+            images = [item for item in items if not isinstance(item, str)]
+            for kind, features in encoder.encode(batch, images).items():
+                outputs[kind].append(features)
+            speed.tower_seconds += time.perf_counter() - encoding
         done += len(items)
         progress(done)
     speed.images += done
     speed.seconds += time.perf_counter() - started
     return {kind: torch.cat(tensors) for kind, tensors in outputs.items() if tensors}, broken
-
-
-def _run(tower: Tower, images: torch.Tensor, outputs: dict[Input, list[torch.Tensor]]) -> None:
-    if images.device.type == "cpu":
-        images = images.contiguous(memory_format=torch.channels_last)
-    penultimate = tower.trunk(images)
-    if "penultimate" in outputs:
-        outputs["penultimate"].append(penultimate.cpu())
-    if "embeddings" in outputs:
-        outputs["embeddings"].append(tower.project(penultimate).cpu())

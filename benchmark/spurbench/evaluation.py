@@ -46,8 +46,8 @@ class _Cell:
 def evaluate(method: Method, prepared: Prepared, rules: Rules, seeds: Sequence[int]) -> list[Outcome]:
     """For each seed, its result and the predicted classes on test by name (see `record.predictions_name`).
 
-    A method with `fit_many` fits the configurations of all seeds in one call; of each seed by itself where it is given
-    validation groups. What a seed gives does not depend on the seeds it is evaluated with.
+    A method with `fit_many` fits the configurations of all seeds in one call; of each seed by itself where it fits
+    on a part of validation. What a seed gives does not depend on the seeds it is evaluated with.
 
     Raises:
         SpurbenchError: the method broke its contract or asked for what it does not declare.
@@ -102,7 +102,7 @@ def _problems(
 
 def _fit(method: Method, cells: Sequence[_Cell], problems: Sequence[Sequence[Problem]]) -> list[list[Fitted]]:
     # The halves of validation that several seeds fit on cover those that they are selected on.
-    if not fits_many(method) or method.card.supervision.val_groups:
+    if not fits_many(method) or method.card.supervision.validation:
         fitted = []
         for cell, some in zip(cells, problems, strict=True):
             with isolated_randomness(cell.path.derive("global")):

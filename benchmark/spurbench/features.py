@@ -24,7 +24,7 @@ from safetensors.torch import save
 from .backbones import Backbone, Tower
 from .cards import Input
 from .data import Photos
-from .encode import PART, Speed, encode_part
+from .encode import PART, Encoder, Speed, TowerEncoder, encode_part
 from .errors import DataError
 from .files import HashCache, digest, write_atomic
 
@@ -143,9 +143,40 @@ class FeatureStore:
         Raises:
             DataError: photos that cannot be read, all of them named in one message.
         """
-        keys = {kind: feature_key(data, backbone.fingerprint, kind) for kind in kinds}
+        found, speed = self.build(
+            {kind: feature_key(data, backbone.fingerprint, kind) for kind in kinds},
+            lambda missing: TowerEncoder(tower(), missing, device),
+            photos,
+            label,
+            device,
+            progress,
+        )
+        return {kind: found[kind] for kind in kinds}, speed
+
+    def build(
+        self,
+        keys: Mapping[str, tuple[str, dict[str, Any]]],
+        encoder: Callable[[Sequence[str]], Encoder],
+        photos: Photos,
+        label: str,
+        device: str,
+        progress: Progress,
+    ) -> tuple[dict[str, torch.Tensor], Speed | None]:
+        """Whatever an encoder makes of photos, read or built; several kinds are built in one pass over the photos.
+
+        Args:
+            keys: by kind, its key and the parts it is the hash of.
+            encoder: what makes the kinds it is called with; called only if something must be built.
+            photos, label, device, progress: as for `images`.
+
+        Returns:
+            the features by kind, each (n, ...) and memory-mapped, and how fast they were built (None if all were read).
+
+        Raises:
+            DataError: photos that cannot be read, all of them named in one message.
+        """
         found = {kind: self.read(key) for kind, (key, _) in keys.items()}
-        missing = [kind for kind in kinds if found[kind] is None]
+        missing = [kind for kind in keys if found[kind] is None]
         speed = None
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +187,7 @@ class FeatureStore:
                 # Another process may have built them while this one waited.
                 missing = [kind for kind in missing if self.read(keys[kind][0]) is None]
                 if missing:
-                    speed = self._build(keys, missing, tower(), photos, label, device, progress)
+                    speed = self._build(keys, encoder(missing), photos, label, device, progress)
             found = {kind: self.read(key) for kind, (key, _) in keys.items()}
         features = {kind: tensor for kind, tensor in found.items() if tensor is not None}
         if len(features) != len(found):
@@ -168,17 +199,16 @@ class FeatureStore:
 
     def _build(
         self,
-        keys: Mapping[Input, tuple[str, dict[str, Any]]],
-        kinds: Sequence[Input],
-        tower: Tower,
+        keys: Mapping[str, tuple[str, dict[str, Any]]],
+        encoder: Encoder,
         photos: Photos,
         label: str,
         device: str,
         progress: Progress,
     ) -> Speed:
-        speed = Speed()
+        kinds, speed = encoder.kinds, Speed()
         broken: list[str] = []
-        whole: dict[Input, list[torch.Tensor]] = {kind: [] for kind in kinds}
+        whole: dict[str, list[torch.Tensor]] = {kind: [] for kind in kinds}
         for start in range(0, len(photos), PART):
             part = range(len(photos))[start : start + PART]
             # A part's name says which photos are in it: parts of another size are never taken for these.
@@ -187,10 +217,10 @@ class FeatureStore:
             if broken or any(tensor is None for tensor in found.values()):
                 tell = partial(_tell, progress, start, len(photos))
                 # Once a photo is broken nothing will be kept: the rest is only looked through for more of them.
-                encoded, bad = encode_part(tower, photos, part, () if broken else kinds, device, speed, tell)
+                encoded, bad = encode_part(encoder, photos, part, device, speed, tell, keep=not broken)
                 broken += bad
                 for kind, file in files.items() if not broken else ():
-                    write_atomic(file, save({TENSOR: _stored(encoded[kind])}))
+                    write_atomic(file, save({TENSOR: encoded[kind].contiguous()}))
                     # Read back, so that it is the file that stays in memory and not a copy.
                     found[kind] = _tensor_in(file)
             for kind, tensor in found.items():
@@ -254,17 +284,6 @@ class FeatureStore:
 
     def _parts(self, key: str) -> Path:
         return self.folder / f"{key}.parts"
-
-
-def _stored(features: torch.Tensor) -> torch.Tensor:
-    """Features as they are kept: maps (n, ...) in half precision. Raises DataError where that cannot hold them."""
-    if features.ndim <= 2:
-        return features.contiguous()
-    half = features.half()
-    if not torch.equal(torch.isfinite(half), torch.isfinite(features)):
-        most = float(features.abs().max())
-        raise DataError(f"the backbone's penultimate maps reach {most:.3g}, which 16-bit floats cannot hold")
-    return half.contiguous()
 
 
 def _joined(chunks: Sequence[torch.Tensor]) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from .attribute_text import WORDS
 from .backbones import Backbone
 from .cards import DatasetCard, MethodCard
 from .data import Dataset, Examples
-from .errors import DataError, PluginError, SpurbenchError, UsageError
+from .errors import DataError, PluginError, SpurbenchError, UsageError, WeightsError
 from .files import HashCache
 from .provenance import harness_hash, source_hash
+from .regions.source import Source, open_source
+from .regions.spec import RegionSpec, parse
 from .registry import Registries
 from .rules import Rules
 from .space import check_space, describe_space
@@ -23,23 +25,51 @@ from .space import check_space, describe_space
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A data set that is on this machine."""
+    """A data set that is on this machine.
+
+    Attributes:
+        root: where data sets lie.
+        hashes: of files, remembered.
+    """
 
     dataset: Dataset
     examples: Examples
     fingerprint: str
+    root: Path = Path()
+    hashes: HashCache = field(default_factory=lambda: HashCache(None))
+    _sources: dict[RegionSpec, Source | SpurbenchError] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def card(self) -> DatasetCard:
         """The data set's card."""
         return self.dataset.card
 
+    def region_source(self, spec: str | None = None) -> Source:
+        """Where regions come from (see `regions.parse`), those on the card without a spec; read once.
+
+        Raises:
+            UsageError: no such regions.
+            DataError, WeightsError: regions that are broken or not to be had.
+        """
+        asked = parse(self.card.regions if spec is None else spec)
+        if asked not in self._sources:
+            try:
+                with _reading(self.card.name, self.root):
+                    found = open_source(asked, self.dataset, self.examples, self.root, self.hashes)
+                    self._sources[asked] = found
+            except SpurbenchError as error:
+                self._sources[asked] = error
+        source = self._sources[asked]
+        if isinstance(source, SpurbenchError):
+            raise source
+        return source
+
 
 def load_data(registries: Registries, spec: str, root: Path, hashes: HashCache, *, download: bool) -> LoadedData:
     """Prepare, read and fingerprint a data set. Raises DataError."""
     dataset, examples = read_data(registries, spec, root, download=download)
     with _reading(spec, root):
-        return LoadedData(dataset, examples, examples.fingerprint(dataset.card, hashes))
+        return LoadedData(dataset, examples, examples.fingerprint(dataset.card, hashes), root, hashes)
 
 
 def read_data(registries: Registries, spec: str, root: Path, *, download: bool) -> tuple[Dataset, Examples]:
@@ -106,7 +136,10 @@ def impossible_reason(method_card: Any, data: LoadedData, backbone: Backbone | N
         if "text" in inputs and not backbone.card.has_text:
             return f"needs a text tower; {backbone.card.name} has an image tower only"
         if "regions" in inputs:
-            return "needs regions, which no feature builder makes yet"
+            try:
+                data.region_source()
+            except (DataError, WeightsError) as error:
+                return f"needs regions ({card.regions}): {error}"
         lacking = [WORDS[word] for word in method_card.words if not card.tells(word)]
         if lacking:
             return f"needs {' and '.join(lacking)}; {card.name} has none"
@@ -123,7 +156,7 @@ def impossible_reason(method_card: Any, data: LoadedData, backbone: Backbone | N
         return f"{card.name} has no test split"
     if not totals["train"] and method_card.trains != "nothing":
         return f"trains {method_card.trains}, and {card.name} has no training split"
-    if not totals["val"] and (method_card.trains != "nothing" or method_card.supervision.val_groups):
+    if not totals["val"] and (method_card.trains != "nothing" or method_card.supervision.validation):
         return f"needs validation to choose a configuration; {card.name} has no validation split"
     return ""
 
@@ -139,12 +172,14 @@ def key_parts(method: Any, data: LoadedData, backbone: Backbone | None, rules: R
         "data": data.fingerprint,
         "backbone": backbone.fingerprint if backbone is not None else "own",
         "method": source_hash(method),
-        "harness": harness_hash(),
+        "harness": harness_hash(method),
         "space": describe_space(method.space),
         "supervision": list(card.supervision.words),
         "inputs": sorted(card.inputs),
         "refit": card.refit,
     }
+    if "regions" in card.inputs:
+        parts["regions"] = data.region_source().identity
     if "text" in card.inputs and data.examples.features is None:
         prompts = data.card.prompt_set(rules.prompts)
         # A list of open_clip's is known by its name there and the version that ships it.

@@ -41,7 +41,8 @@ class Task:
         model: the backbone's modules, to be trained.
         seed: where all of the fit's randomness comes from.
         device: where to compute.
-        val_view: the part of validation that the method may fit on; None unless its card declares `val_groups`.
+        val_view: the part of validation that the method may fit on; its classes where its card
+            declares `val_labels`, its groups as well where it declares `val_groups`; None where it declares neither.
         memory_limit: bytes that a fit may use for itself; it splits its work, and results do not change.
         scratch: where a long fit keeps what it has reached, so that a killed run goes on from there.
     """
@@ -69,7 +70,8 @@ class Task:
         if self.val_view is None:
             raise SupervisionError(
                 f"method '{self.method}' reads the validation split without declaring it: "
-                f"write {self.text.supervision.with_word('val_groups')} on its MethodCard"
+                f"write {self.text.supervision.with_word('val_labels')} on its MethodCard, "
+                "or val_groups=True to be given its groups as well"
             )
         return self.val_view
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from operator import gt
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from .files import digest, safe_name, write_atomic
 from .rules import Budget, Selection, Strict
 
 Tier = Literal["self-reported", "rescored", "reproduced"]
+M = TypeVar("M", bound=Strict)
 MOST = 10**12
 """Examples in a group beyond which a count is a slip or an attack."""
 GROUPS = "group"
@@ -175,6 +176,11 @@ def record_path(results: Path, rules: str, dataset: str, backbone: str, method: 
 
 def read_record(path: Path) -> Record | None:
     """The record in a file, None if there is none. Raises DataError naming the file and the first fault."""
+    return read_checked(path, Record, "record")
+
+
+def read_checked(path: Path, model: type[M], kind: str) -> M | None:
+    """What a JSON file holds, None if there is none. Raises DataError naming the file, its kind and the first fault."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -182,12 +188,12 @@ def read_record(path: Path) -> Record | None:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        return Record.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DataError(
-            f"{path} is not a valid record: {where}: {first['msg']}; delete it to have it made again"
+            f"{path} is not a valid {kind}: {where}: {first['msg']}; delete it to have it made again"
         ) from error
 
 
@@ -312,6 +318,6 @@ def _seed_json(seed: dict[str, Any]) -> str:
     return "  {\n" + ",\n".join(rows) + "\n  }"
 
 
-def json_schema() -> str:
-    """JSON Schema of a record, as committed beside this module."""
-    return json.dumps(Record.model_json_schema(), indent=1, sort_keys=True) + "\n"
+def json_schema(model: type[Strict] = Record) -> str:
+    """JSON Schema of a record, as committed beside its module."""
+    return json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n"

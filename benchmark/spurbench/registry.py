@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
 
-from .cards import BackboneCard, DatasetCard, InferenceCard, MethodCard
+from .cards import BackboneCard, DatasetCard, DiscovererCard, InferenceCard, MethodCard
 from .errors import PluginError, SpurbenchError, UnknownNameError, UsageError
 
 T = TypeVar("T")
@@ -241,6 +241,7 @@ class Registries:
     datasets: Registry[Any]
     backbones: Registry[Any]
     inferences: Registry[Any]
+    discoverers: Registry[Any]
     plugins: tuple[str, ...] = ()
 
 
@@ -255,6 +256,7 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
         Registry("dataset", "spurbench.datasets"),
         Registry("backbone", "spurbench.backbones"),
         inferences,
+        Registry("discoverer", "spurbench.discoverers"),
         tuple(plugins),
     )
     by_card: dict[type, Registry[Any]] = {
@@ -262,6 +264,7 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
         DatasetCard: registries.datasets,
         BackboneCard: registries.backbones,
         InferenceCard: registries.inferences,
+        DiscovererCard: registries.discoverers,
     }
     for plugin in {Path(name).resolve() if name.endswith(".py") else name: name for name in plugins}.values():
         module = import_plugin(plugin)
@@ -275,7 +278,7 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
         if not found:
             raise PluginError(
                 f"plugin {plugin} defines nothing to register: it needs a class or object with a `card` that is a "
-                "MethodCard, DatasetCard, BackboneCard or InferenceCard"
+                "MethodCard, DatasetCard, BackboneCard, InferenceCard or DiscovererCard"
             )
     return registries
 

@@ -61,10 +61,11 @@ def split_validation(
 ) -> tuple[Ints, Ints]:
     """(rows the method may fit on, rows the harness selects on), both ascending.
 
-    A method that declares `val_groups` gets a share of every group, drawn by the seed alone, so that all such methods
-    get the same examples; the others get none, and all of validation is selected on.
+    A method that declares `val_groups` or `val_labels` gets a share of every group, drawn by the seed alone, so that
+    all such methods get the same examples, whether or not they are told the groups; the others get none, and all of
+    validation is selected on.
     """
-    if not method.card.supervision.val_groups:
+    if not method.card.supervision.validation:
         return validation[:0], validation
     generator = Seed(("validation split", seed)).numpy()
     groups = examples.groups[validation]
@@ -91,7 +92,7 @@ def train_view(method: Method, prepared: Prepared) -> View:
 
 
 def make_task(method: Method, prepared: Prepared, train: View, validation_rows: Ints, seed: Seed) -> Task:
-    """The task of one seed; `validation_rows` are those that the method may fit on, if it declares `val_groups`."""
+    """The task of one seed; `validation_rows` are those that the method may fit on, where its card declares so."""
     card, examples = method.card, prepared.examples
     supervision = card.supervision
     validation_rows = validation_rows[shuffle(len(validation_rows))]
@@ -120,8 +121,8 @@ def make_task(method: Method, prepared: Prepared, train: View, validation_rows: 
         model=ModelSpace(card.name, card.inputs, prepared.tower, prepared.device, prepared.memo),
         seed=seed,
         device=prepared.device,
-        val_view=view_of(method, prepared, "val", validation_rows, labels=True, attribute=True)
-        if supervision.val_groups
+        val_view=view_of(method, prepared, "val", validation_rows, labels=True, attribute=supervision.val_groups)
+        if supervision.validation
         else None,
         memory_limit=prepared.memory_limit,
         scratch=scratch_of(prepared, seed),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -11,6 +11,7 @@ from .errors import DataError
 from .features import IMAGE_KINDS, FeatureStore, feature_key
 from .plan import Plan, Row
 from .record import read_record
+from .regions.features import region_key
 
 UNMEASURED_CELL_SECONDS = 5.0
 UNMEASURED_IMAGES_PER_SECOND = {"cpu": 30.0, "cuda": 1000.0}
@@ -56,12 +57,16 @@ def expected_work(plan: Plan, inputs: dict[str, tuple[str, ...]], cache: Path, d
     return work
 
 
-def _missing_features(row: Row, plan: Plan, inputs: Iterable[str], have: set[str]) -> set[str]:
+def _missing_features(row: Row, plan: Plan, inputs: Collection[str], have: set[str]) -> set[str]:
     data = plan.data.get(row.dataset_spec)
     if data is None or data.examples.photos is None or not row.todo() or not row.key:
         return set()
     kinds = [kind for kind in IMAGE_KINDS if kind in inputs]
-    return {feature_key(data.fingerprint, row.key_parts["backbone"], kind)[0] for kind in kinds} - have
+    backbone = row.key_parts["backbone"]
+    keys = {feature_key(data.fingerprint, backbone, kind)[0] for kind in kinds}
+    if "regions" in inputs and "images" not in inputs:
+        keys.add(region_key(data.fingerprint, backbone, "regions", row.key_parts["regions"])[0])
+    return keys - have
 
 
 def _measured_seconds(row: Row) -> list[float]:

@@ -18,6 +18,7 @@ from .features import IMAGE_KINDS, FeatureStore
 from .files import digest
 from .jobs import Job, Listener, Note, Stage
 from .keys import LoadedData, key_parts, load_data
+from .regions.features import RegionFeatures
 from .registry import Registries
 from .rules import Rules
 from .scratch import remove_abandoned
@@ -57,6 +58,10 @@ class Workbench:
         for kind in IMAGE_KINDS:
             if kind in inputs:
                 self._once(kind, partial(self._image_features, kind, listen))
+        regions = self.regions(listen) if "regions" in inputs else None
+        if regions is not None and "images" not in inputs:
+            # Methods that train towers embed regions themselves; the others wait for nothing once they have begun.
+            self._once("region embeddings", lambda: regions.embeddings)
         text = None
         if "text" in inputs:
             text = self._once(f"text {job.rules.prompts}", lambda: self._text(job.rules))
@@ -64,7 +69,9 @@ class Workbench:
         return Prepared(
             card=self.data.card,
             examples=self.data.examples,
-            source=Features(self._features, self.data.examples.photos, None if own is not None else self.tower),
+            source=Features(
+                self._features, self.data.examples.photos, None if own is not None else self.tower, regions
+            ),
             text=text,
             fingerprints=(self.data.fingerprint, "own" if own is not None else self.backbone.fingerprint),
             device=torch.device(self.job.device),
@@ -104,6 +111,28 @@ class Workbench:
         if own is not None:
             return own_text(own)
         return text_of(self.data.card, rules, self.store, self.backbone, self.tower)
+
+    def regions(self, listen: Listener) -> RegionFeatures:
+        """The regions that the data set's card names, their boxes at hand. Raises SpurbenchError."""
+        return self._once("regions", lambda: self._regions(listen))
+
+    def _regions(self, listen: Listener) -> RegionFeatures:
+        photos, label = self.data.examples.photos, f"{self.data.card.name} · {self.backbone.card.name}"
+        assert photos is not None
+        regions = RegionFeatures(
+            self.store,
+            self.data.fingerprint,
+            self.backbone,
+            self.tower,
+            photos,
+            self.data.region_source(),
+            label,
+            self.job.device,
+            progress=lambda what, done, total: listen(Stage(what, done, total)),
+            built=lambda kind, speed: listen(Note(f"{label} · {kind}: {speed}")),
+        )
+        _ = regions.boxes
+        return regions
 
     def _build(self, data: LoadedData, kinds: Sequence[Input], listen: Listener) -> None:
         assert data.examples.photos is not None
@@ -165,10 +194,21 @@ class Features:
     tensors: Mapping[Input, torch.Tensor]
     photos: Photos | None
     tower: LazyTower | None
+    regions: RegionFeatures | None = None
 
     def features(self, kind: Input, rows: Ints) -> torch.Tensor:
         """A fresh float32 tensor of the rows' features."""
-        return self.tensors[kind][torch.from_numpy(rows)].float()
+        kept = self._regions().embeddings if kind == "regions" else self.tensors[kind]
+        return kept[torch.from_numpy(rows)].float()
+
+    def boxes(self, rows: Ints) -> torch.Tensor:
+        """(n, r, 4) float32 boxes of the rows' regions, in shares of the view."""
+        return self._regions().boxes[torch.from_numpy(rows)]
+
+    def _regions(self) -> RegionFeatures:
+        if self.regions is None:
+            raise DataError("this data set has no regions")
+        return self.regions
 
     def images(self, rows: Ints) -> ViewedPhotos:
         """Preprocessed photos as a torch Dataset."""

@@ -11,7 +11,7 @@ from PIL import Image
 
 from spurbench.backbones import Setting
 from spurbench.backbones.open_clip import LocalDir
-from spurbench.encode import Speed, encode_part
+from spurbench.encode import Speed, TowerEncoder, encode_part
 from spurbench.images import PhotoFiles
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,14 @@ def test_pipeline(benchmark: Any, shared_data: Path, photos: list[Path], tmp_pat
     speed = Speed()
     benchmark.pedantic(
         encode_part,
-        args=(tower, PhotoFiles(photos), range(N), ["embeddings"], "cpu", speed, lambda done: None),
+        args=(
+            TowerEncoder(tower, ["embeddings"], "cpu"),
+            PhotoFiles(photos),
+            range(N),
+            "cpu",
+            speed,
+            lambda done: None,
+        ),
         rounds=2,
         warmup_rounds=1,
     )

@@ -24,6 +24,7 @@ from spurbench.backbones import Setting, Tower, resolve
 from spurbench.backbones.cutting import cut_image
 from spurbench.backbones.hub import _hash_in
 from spurbench.backbones.open_clip import Catalogue, OpenClip, display_name
+from spurbench.backbones.spatial import spatial
 from spurbench.backbones.timm import Timm
 from spurbench.errors import UnknownNameError, UsageError, WeightsError
 from spurbench.images import open_rgb
@@ -126,6 +127,14 @@ def test_the_tower_is_the_model_itself_cut_in_two(kind: str, folders: dict[str, 
     trunk_width = getattr(getattr(model.visual, "trunk", None), "num_features", None)
     assert penultimate.shape[1:] == ((trunk_width,) if kind == "timm" else PENULTIMATE[kind])
     assert not embeddings.requires_grad
+    assert tower.regions is not None
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 1.0], [torch.nan] * 4]).expand(3, 2, 4)
+    regions = tower.regions(images, boxes)
+    with torch.inference_mode():
+        torch.testing.assert_close(regions, spatial(trunk, project)(images, boxes), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(regions[:, 0], embeddings, rtol=1e-5, atol=1e-5)
+    assert (regions[:, 1].abs().sum(dim=1) > 0).all()
+    assert (regions.dtype, regions.requires_grad) == (torch.float32, False)
 
 
 @pytest.mark.parametrize("kind", VISION)
@@ -539,6 +548,10 @@ def test_timm_embeddings_are_timms_own(timm_checkpoint: Path, setting: Setting, 
         torch.testing.assert_close(tower.project(penultimate), model(images), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(penultimate, model.forward_features(images), rtol=1e-5, atol=1e-5)
     assert penultimate.ndim == 4
+    assert tower.regions is not None
+    regions = tower.regions(images, torch.tensor([[[0.0, 0.0, 1.0, 1.0]]]))
+    torch.testing.assert_close(regions[:, 0], tower.project(penultimate), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(regions[:, 1], tower.project(penultimate), rtol=1e-4, atol=1e-4)
     assert tower.encode_text is None
     assert tower.logit_scale == 1.0
     assert not backbone.card.has_text

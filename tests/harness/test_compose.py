@@ -96,6 +96,17 @@ def test_what_the_base_needs_of_validation_stays_declared() -> None:
     assert card.refit
     assert card.inputs == ("images", "embeddings")
 
+    class Labels(Spy):
+        card = replace(Spy.card, supervision=Supervision(train_groups=True, val_labels=True))
+
+    assert Composed(Labels(), Guess()).card.supervision == Supervision(val_labels=True)
+
+
+def test_an_inference_may_ask_for_nothing_of_validation() -> None:
+    for word, message in (("val_labels", "training split alone"), ("val_groups", "groups that it is to guess")):
+        with pytest.raises(ValueError, match=message):
+            InferenceCard("guess", "", "", Supervision(**{word: True}))
+
 
 def test_the_space_is_both_the_inferences_under_its_name() -> None:
     method = Composed(Spy(), Guess())

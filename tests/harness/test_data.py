@@ -336,7 +336,9 @@ def holds(arrays: list[NDArray[Any]], column: Ints, given: Sequence[Any], rows: 
     return any(contains(arrays, column[order]) for order in orders(given, rows))
 
 
-@pytest.mark.parametrize("words", [(), ("train_groups",), ("val_groups",), ("train_groups", "val_groups")])
+@pytest.mark.parametrize(
+    "words", [(), ("train_groups",), ("val_groups",), ("val_labels",), ("train_groups", "val_groups")]
+)
 def test_what_is_not_declared_cannot_be_reached_from_what_a_method_gets(words: tuple[str, ...]) -> None:
     generator = np.random.default_rng(0)
     made = examples(
@@ -363,7 +365,13 @@ def test_what_is_not_declared_cannot_be_reached_from_what_a_method_gets(words: t
         assert not holds(arrays, column, spy.given, test)
         assert not holds(arrays, column, spy.given, val)
     val_views = [task.val_view for task in spy.given if getattr(task, "val_view", None) is not None]
-    assert bool(val_views) == ("val_groups" in words)
+    assert bool(val_views) == bool({"val_groups", "val_labels"} & {*words})
+    for view in val_views:
+        # Nor in the half that a method is given.
+        assert (contains(arrays, made.a[view._rows]), contains(arrays, made.y[view._rows])) == (
+            "val_groups" in words,
+            True,
+        )
 
 
 PLUGIN = """

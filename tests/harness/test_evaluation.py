@@ -106,7 +106,7 @@ def config_of(result: SeedResult, candidate: Candidate) -> Config:
     [
         (lambda task: task.train.a, "train_groups=True"),
         (lambda task: task.train.groups, "train_groups=True"),
-        (lambda task: task.val, "val_groups=True"),
+        (lambda task: task.val, "val_labels=True.*or val_groups=True"),
         (lambda task: task.text.attributes(), "attribute_text=True"),
         (lambda task: task.text.classes(), "'text'"),
         (lambda task: task.train.penultimate(), "penultimate"),
@@ -129,7 +129,7 @@ def test_a_predictor_sees_neither_classes_nor_groups(make_prepared: MakePrepared
             getattr(view, self.name)
             raise AssertionError("unreachable")
 
-    everything = Supervision(train_groups=True, val_groups=True)
+    everything = Supervision(train_groups=True, val_groups=True, val_labels=True)
     for name in ("y", "a", "groups"):
         with pytest.raises(SupervisionError, match="predictor"):
             run(Probe(lambda task, config, name=name: [Peeking(name)], everything), make_prepared())
@@ -197,14 +197,16 @@ def test_nothing_but_nan_fails_the_cell(make_prepared: MakePrepared) -> None:
         run(Probe(lambda task, config: [Constant([float("nan"), 1.0])]), make_prepared())
 
 
-@given(st.integers(0, 50))
-def test_the_half_that_is_fitted_on_and_the_half_that_is_selected_on_share_no_example(seed: int) -> None:
+@given(st.integers(0, 50), st.sampled_from([Supervision(val_groups=True), Supervision(val_labels=True)]))
+def test_the_half_that_is_fitted_on_and_the_half_that_is_selected_on_share_no_example(
+    seed: int, supervision: Supervision
+) -> None:
     rng = np.random.default_rng(seed)
 
     class Columns:
         groups = rng.integers(4, size=101)
 
-    method = Probe(one, Supervision(val_groups=True))
+    method = Probe(one, supervision)
     validation = np.sort(rng.permutation(101)[:60]).astype(np.int64)
     fit_rows, selection_rows = split_validation(method, Columns(), validation, RULES, seed)  # type: ignore[arg-type]
     assert not set(fit_rows) & set(selection_rows)
@@ -217,15 +219,29 @@ def test_the_half_that_is_fitted_on_and_the_half_that_is_selected_on_share_no_ex
 def test_methods_that_fit_on_validation_all_get_the_same_half(make_prepared: MakePrepared) -> None:
     prepared = make_prepared()
     seen = []
-    for name in ("one", "two"):
-        method = Probe(one, Supervision(val_groups=True))
-        method.card = MethodCard(name=name, title="", paper="", supervision=Supervision(val_groups=True))
+    groups, labels = Supervision(val_groups=True), Supervision(val_labels=True)
+    for name, supervision in (("one", groups), ("two", groups), ("three", labels)):
+        method = Probe(one, supervision)
+        method.card = MethodCard(name=name, title="", paper="", supervision=supervision)
         run(method, prepared, seed=4)
         seen.append(method.tasks[0].val.embeddings())
-    assert torch.equal(*seen)
+    assert torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[0], seen[2]), "told the groups or not"
     method = Probe(one, Supervision(val_groups=True))
     run(method, prepared, seed=5)
     assert not torch.equal(seen[0], method.tasks[0].val.embeddings()), "another seed, another half"
+
+
+def test_labels_of_validation_come_without_its_groups(make_prepared: MakePrepared) -> None:
+    prepared = make_prepared()
+    method = Probe(one, Supervision(val_labels=True))
+    result, _ = run(method, prepared)
+    val, examples = method.tasks[0].val, prepared.examples
+    assert np.array_equal(val.y.numpy(), examples.y[val._rows])
+    for name in ("a", "groups"):
+        with pytest.raises(SupervisionError, match=rf"val\.{name} .*Supervision\(val_labels=True, val_groups=True\)"):
+            getattr(val, name)
+    assert sum(result.selection_total) + len(val) == len(examples.rows("val"))
 
 
 def test_a_refit_gets_all_of_validation_and_only_the_chosen_configuration(make_prepared: MakePrepared) -> None:
@@ -462,9 +478,10 @@ def test_a_method_that_fits_many_gets_all_problems_in_one_call(make_prepared: Ma
     assert tasks[0].seed != tasks[1].seed
 
 
-def test_who_is_given_validation_groups_gets_one_seed_at_a_time(make_prepared: MakePrepared) -> None:
+@pytest.mark.parametrize("supervision", [Supervision(val_groups=True), Supervision(val_labels=True)], ids=str)
+def test_who_is_given_validation_gets_one_seed_at_a_time(supervision: Supervision, make_prepared: MakePrepared) -> None:
     """One seed's half of validation holds the examples that another is selected on."""
-    method = Batched(many_noisy, Supervision(val_groups=True), SPACE)
+    method = Batched(many_noisy, supervision, SPACE)
     evaluate(method, make_prepared(), RULES, [3, 4])
     first, second = ({id(problem.task): problem.task for problem in call} for call in method.calls)
     assert len(first) == len(second) == 1

@@ -21,7 +21,7 @@ from safetensors.torch import save, save_file
 from spurbench.backbones import Tower
 from spurbench.cards import BackboneCard, DatasetCard
 from spurbench.data import Examples, Photos
-from spurbench.encode import Speed, encode_part
+from spurbench.encode import Speed, TowerEncoder, encode_part
 from spurbench.errors import DataError
 from spurbench.features import TENSOR, FeatureStore, feature_key
 from spurbench.files import HashCache, digest
@@ -173,14 +173,16 @@ def test_maps_are_kept_in_half_precision_and_joined_from_their_parts(
 
 def test_maps_too_large_for_half_precision_are_refused(tmp_path: Path, photos: list[Path]) -> None:
     store = FeatureStore(tmp_path)
-    with pytest.raises(DataError, match="maps reach .*e.06, which 16-bit floats cannot hold"):
+    with pytest.raises(DataError, match="maps reach 9.*e.05, which 16-bit floats cannot hold"):
         build(store, photos, Maps(1e6), kinds=("penultimate",))
     assert not list(store.entries())
 
 
 def test_a_loop_over_photos_gives_the_same(photos: list[Path]) -> None:
     speed, heard = Speed(), []
-    found, broken = encode_part(Loader()(), PhotoFiles(photos), range(75), KINDS, "cpu", speed, heard.append)
+    found, broken = encode_part(
+        TowerEncoder(Loader()(), KINDS, "cpu"), PhotoFiles(photos), range(75), "cpu", speed, heard.append
+    )
     assert broken == []
     same(found, truth(photos))
     assert [tensor.dtype for tensor in found.values()] == [torch.float32] * 2
@@ -193,7 +195,9 @@ def test_a_loop_over_photos_gives_the_same(photos: list[Path]) -> None:
 
 
 def test_only_the_kinds_asked_for_are_kept(photos: list[Path]) -> None:
-    found, _ = encode_part(Loader()(), PhotoFiles(photos), [7, 3], ("penultimate",), "cpu", Speed(), lambda done: None)
+    found, _ = encode_part(
+        TowerEncoder(Loader()(), ("penultimate",), "cpu"), PhotoFiles(photos), [7, 3], "cpu", Speed(), lambda done: None
+    )
     assert set(found) == {"penultimate"}
     same(found, {"penultimate": truth(photos)["penultimate"][[7, 3]]})
 

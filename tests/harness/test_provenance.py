@@ -181,6 +181,24 @@ def test_the_harness_hash_changes_with_every_module_that_decides_numbers(
     assert harness_hash() != before
 
 
+def test_records_of_heads_do_not_depend_on_what_trains_towers(changed: Callable[[str], None]) -> None:
+    methods = load_registries().methods
+    names = ("erm", "cfr", "group_dro+george", "erm_finetune", "wise_ft", "ravl:epochs=1")
+    before = {name: harness_hash(methods.get(name)) for name in names}
+    changed("spurbench.finetuning")
+    after = {name: harness_hash(methods.get(name)) for name in names}
+    assert [name for name in names if after[name] != before[name]] == ["erm_finetune", "wise_ft", "ravl:epochs=1"]
+    changed("spurbench.evaluation")
+    assert all(harness_hash(methods.get(name)) != after[name] for name in names)
+
+
+def test_whoever_takes_photos_or_regions_depends_on_what_trains_towers() -> None:
+    methods = load_registries().methods
+    for name in methods.names():
+        method = methods.get(name)
+        assert provenance.uses_towers(method) or not {"images", "regions"} & set(method.card.inputs)
+
+
 def package_files() -> list[str]:
     """Every file of the packages that decide numbers, below the harness's own folder."""
     root = Path(spurbench.__file__).parent

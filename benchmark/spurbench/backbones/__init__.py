@@ -52,6 +52,8 @@ class Tower:
         logit_scale: s = exp(learned log temperature); 1 for an image-only backbone.
         parts: the modules that all this is made of, for methods that train some; None: such methods do not apply.
         precision: fp32, or bf16 for the towers' matrix products.
+        regions: images, and boxes (b, r, 4) in shares of what the tower sees, NaN for none -> (b, 1 + r, d), the
+            image's embedding and its regions' (`spatial.SpatialTower`); None for a tower without a spatial map.
     """
 
     preprocess: Callable[[Image.Image], torch.Tensor]
@@ -61,6 +63,7 @@ class Tower:
     logit_scale: float
     parts: Parts | None = None
     precision: str = "fp32"
+    regions: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
 
 
 class Backbone(Protocol):

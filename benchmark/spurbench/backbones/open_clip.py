@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from ..cards import BackboneCard
 from ..errors import UnknownNameError, UsageError, WeightsError
-from ..files import digest, write_atomic
+from ..files import HashCache, digest, write_atomic
 from . import Setting, Tower
 from .hub import find_at_url, find_on_hub
 
@@ -51,6 +51,16 @@ class OpenClipBackbone:
         from .towers import open_clip_tower
 
         return open_clip_tower(self, device)
+
+    def with_weights(self, checkpoint: Path, hashes: HashCache) -> OpenClipBackbone:
+        """The same architecture, preprocessing and activation with the weights of a file. Raises UsageError."""
+        if not checkpoint.is_file():
+            raise UsageError(f"there is no checkpoint file {checkpoint}")
+        sha256 = hashes.file(checkpoint)
+        name = re.sub(r"[^A-Za-z0-9_.+=@,:/-]", "_", f"{self.card.name}={checkpoint.name}@{sha256[:8]}")
+        card = replace(self.card, name=name, title=f"{self.card.title}, checkpoint", weights=checkpoint.name)
+        fingerprint = digest([self.description, sha256, self.card.precision])
+        return replace(self, card=card, weights=checkpoint, fingerprint=fingerprint)
 
 
 class OpenClip:

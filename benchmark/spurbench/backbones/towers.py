@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..errors import WeightsError
+from ..errors import MethodError, WeightsError
 from . import Parts, Tower
 from .cutting import cut_image, cut_text
+from .spatial import spatial
 
 if TYPE_CHECKING:
     from .open_clip import OpenClipBackbone
     from .timm import TimmBackbone
 
-Step = Callable[[torch.Tensor], torch.Tensor]
+Step = Callable[..., torch.Tensor]
 TEXT_BATCH = 256
 OPENAI_EXTRAS = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
 """What TorchScript archives hold besides weights."""
@@ -67,8 +68,24 @@ def open_clip_tower(backbone: OpenClipBackbone, device: str) -> Tower:
         return torch.cat([run_text(chunk.to(device)).cpu() for chunk in chunks])
 
     parts = Parts(trunk, projection, tokenize, text_trunk, text_projection)
-    scale = float(model.logit_scale.exp())
-    return Tower(preprocess, cast(trunk), cast(projection), encode_text, scale, parts, backbone.card.precision)
+    return Tower(
+        preprocess,
+        cast(trunk),
+        cast(projection),
+        encode_text,
+        float(model.logit_scale.exp()),
+        parts,
+        backbone.card.precision,
+        regions=_regions(trunk, projection, cast),
+    )
+
+
+def _regions(trunk: nn.Module, projection: nn.Module, cast: Callable[[Callable[..., Any]], Step]) -> Step | None:
+    """The step that embeds regions, where the tower has a map for it."""
+    try:
+        return cast(spatial(trunk, projection).eval())
+    except MethodError:
+        return None
 
 
 def _fill(model: nn.Module, weights: Path) -> None:
@@ -110,7 +127,14 @@ def timm_tower(backbone: TimmBackbone, device: str) -> Tower:
     transform = _timm_transform(model)
     run: Any = model
     cast = _casting(backbone.card.precision, device)
-    return Tower(transform, cast(run.forward_features), cast(run.forward_head), None, 1.0)
+    return Tower(
+        transform,
+        cast(run.forward_features),
+        cast(run.forward_head),
+        None,
+        1.0,
+        regions=_regions(model, nn.Identity(), cast),
+    )
 
 
 @contextmanager
@@ -147,12 +171,12 @@ def _casting(precision: str, device: str) -> Callable[[Callable[..., Any]], Step
     """Wrap a step so that it runs without gradients, in the precision asked for, and returns float32."""
 
     def wrap(step: Callable[..., Any]) -> Step:
-        def run(x: torch.Tensor) -> torch.Tensor:
+        def run(*inputs: torch.Tensor) -> torch.Tensor:
             with (
                 torch.inference_mode(),
                 torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"),
             ):
-                result: torch.Tensor = step(x)
+                result: torch.Tensor = step(*inputs)
                 return result.float()
 
         return run
