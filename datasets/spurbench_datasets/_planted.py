@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from spurbench.errors import UsageError
 
@@ -47,6 +47,58 @@ def planted_counts(totals: Sequence[int], label: int, strength: float) -> list[i
     return best
 
 
+def largest_planted(available: Sequence[tuple[int, int]], label: int, strength: float) -> list[tuple[int, int]]:
+    """How many examples to take without and with the object, as many of one class as of another, and as many as there
+    are, so that Cramer's V comes as near as can be to `strength`.
+
+    Args:
+        available: number of examples of each class without and with the object.
+        label: the class that the object goes with.
+        strength: Cramer's V.
+    """
+    n_classes = len(available)
+
+    def rates(part: float) -> list[float]:
+        """Shares with the object when every class has made `part` of its changes towards independence."""
+        return [1 - part if number == label else part for number in range(n_classes)]
+
+    low, high = 0.0, 0.5
+    for _ in range(60):
+        middle = (low + high) / 2
+        weaker = cramers_v(rates(middle), [1.0] * n_classes) < strength
+        low, high = (low, middle) if weaker else (middle, high)
+    bounds = [
+        there / part
+        for counts, rate in zip(available, rates(high), strict=True)
+        for there, part in zip(counts, (1 - rate, rate), strict=True)
+        if part > 1e-9
+    ]
+    # The counts of whole examples are within one of the shares: a few less fit at the latest.
+    for each in range(int(min(bounds) + 1e-6), 0, -1):
+        shown = planted_counts([each] * n_classes, label, strength)
+        taken = [(each - with_object, with_object) for with_object in shown]
+        if all(has >= takes for row in zip(available, taken, strict=True) for has, takes in zip(*row, strict=True)):
+            return taken
+    return [(0, 0)] * n_classes
+
+
+def group_counts(
+    per_class: Mapping[str, int], n_classes: int, label: int, strength: float
+) -> dict[str, tuple[int, ...]]:
+    """A card's counts, by split and by group: planted in training, with half of every class in the other splits.
+
+    Args:
+        per_class: number of examples of each class, by split.
+        n_classes: number of classes.
+        label: the class that the object goes with in training.
+        strength: Cramer's V there.
+    """
+    planted = planted_counts([per_class["train"]] * n_classes, label, strength)
+    counts = {split: (total // 2,) * 2 * n_classes for split, total in per_class.items()}
+    counts["train"] = tuple(count for shown in planted for count in (per_class["train"] - shown, shown))
+    return counts
+
+
 def parameters(name: str, argument: str, defaults: dict[str, float | str]) -> dict[str, float | str]:
     """`key=value:key=value` over defaults. Raises UsageError for unknown keys and values that are no numbers."""
     found = dict(defaults)
@@ -63,6 +115,20 @@ def parameters(name: str, argument: str, defaults: dict[str, float | str]) -> di
         except ValueError:
             raise UsageError(f"{name}: {key} must be a number, not '{value}'") from None
     return found
+
+
+def which(name: str, key: str, value: str, choices: Sequence[str]) -> int:
+    """Number of one of several names; blanks in them may be written as dashes, and the number itself is taken too.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    written = [choice.replace(" ", "-") for choice in choices]
+    if value in written:
+        return written.index(value)
+    if value.isascii() and value.isdigit() and int(value) < len(choices):
+        return int(value)
+    raise UsageError(f"{name}: {key} must be one of {', '.join(written)}, not '{value}'{did_you_mean(value, written)}")
 
 
 def share(name: str, key: str, value: float | str, low: float = 0.0, high: float = 1.0) -> float:

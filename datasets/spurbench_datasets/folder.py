@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from spurbench.attribute_text import AttributeText, Concepts
 from spurbench.cards import SPLITS, DatasetCard, PromptSet
-from spurbench.data import Examples, Ints
+from spurbench.data import Examples, Ints, Places
 from spurbench.errors import DataError, UsageError
 from spurbench.files import digest
 from spurbench.images import SUFFIXES
 
+from ._boxes import mask_box, together
 from ._columns import check_keys, cleaned, located, photos, read_csv, split_codes, text_column, unknown_split
+from ._masks import MASKS, masks_of
 
 _HEADLINE = PromptSet("photo", ("a photo of a {}.",), source="Radford et al. 2021, arXiv 2103.00020, section 3.1.4")
 _COLUMNS = {"file": ("file", "img_filename"), "class": ("class", "y"), "attribute": ("attribute", "a", "place")}
@@ -56,6 +58,10 @@ class Folder:
     `contexts`, `scenes`, `pairs` and a sentence `class_free` (`spurbench.attribute_text.AttributeText` explains them),
     and `concepts`, with lists `reject` and `accept` of pairs of opposites. Class names are put into prompts with `_`
     and `-` as spaces. The card's name carries a hash of paths and labels: another listing is another data set.
+
+    Where the objects that make the classes are may be told by masks: `DIR/masks/` with the photos' own tree,
+    `masks/train/cat/day/a.png` for `train/cat/day/a.jpg`; what is bright is the object. A photo without a mask has no
+    box.
 
     Photos are not opened here: what cannot be decoded is reported when features are built.
 
@@ -98,11 +104,29 @@ class Folder:
                 photos=photos(self._folder, found.files),
             )
 
+    def places(self, root: Path, rows: Ints) -> Places:  # noqa: ARG002
+        """The boxes of the photos' masks, which make the class; everything else is spurious.
+
+        Raises:
+            DataError: there are no masks, or one that cannot be read, does not fit its photo, or leads elsewhere.
+        """
+        names = [self._listing.files[row] for row in rows.tolist()]
+        with located(self._folder):
+            masks = masks_of(self._folder, names)
+            _check_links(self._folder, [mask for mask in masks if mask is not None])
+        boxes = np.full((len(names), 4), np.nan, dtype=np.float32)
+        for row, (name, mask) in enumerate(zip(names, masks, strict=True)):
+            if mask is not None:
+                boxes[row] = mask_box(self._folder / mask, self._folder / name)
+        return Places(together(boxes), boxes)
+
 
 def _from_folders(folder: Path) -> Listing:
     """Walk split/class/attribute in sorted order; a photo anywhere else is an error, never silently left out."""
     rows: list[tuple[str, str, str, str]] = []
     for split in _folders(folder, stray=True):
+        if split.name == MASKS:
+            continue
         if split.name not in SPLITS:
             raise DataError(f"folder {split.name}: {unknown_split(split.name)}")
         found = list(_photos_of(split))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import shutil
-import socket
 import tarfile
 import urllib.request
 import warnings
@@ -18,10 +16,13 @@ from filelock import FileLock, Timeout
 
 from spurbench.attribute_text import AttributeText, Concepts
 from spurbench.cards import DatasetCard, PromptSet
-from spurbench.data import Examples
+from spurbench.data import Examples, Ints, Places
 from spurbench.errors import DataError
 
+from ._boxes import together
 from ._columns import check_counts, located, photos, read_csv, text_column, whole_numbers
+from ._cub import bird_boxes
+from ._downloads import patience, scratch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,10 +147,22 @@ class Waterbirds:
         Raises:
             DataError: says what deviates, and where.
         """
-        folder = _find(root)
-        if folder is None:
-            raise DataError(_absent(root, "`spurbench run` downloads it (about 0.5 GB) unless it is offline"))
-        return self._read(folder)
+        return self._read(_found(root))
+
+    def places(self, root: Path, rows: Ints) -> Places:
+        """Where the birds are, which make the class; everything else is the background, which is spurious.
+
+        The photos come without it: CUB-200-2011 has it, as `segmentations/` or as `images.txt` and
+        `bounding_boxes.txt`, to be put into `ROOT/CUB_200_2011/` or into the photos' folder.
+
+        Raises:
+            DataError: says what is not there and where to put it, or what does not fit the photos.
+        """
+        folder = _found(root)
+        examples = self._read(folder)
+        names = [examples.ids[row] for row in rows.tolist()]
+        birds = bird_boxes(folder, names, [folder / name for name in names])
+        return Places(together(birds), birds)
 
     def _read(self, folder: Path) -> Examples:
         path = folder / "metadata.csv"
@@ -184,7 +197,7 @@ class Waterbirds:
         )
         problems = []
         for title, fetch in sources:
-            with _scratch(root / ".waterbirds.part") as part:
+            with scratch(root / ".waterbirds.part") as part:
                 try:
                     log.info("Waterbirds: downloading about 0.5 GB from %s", title)
                     folder = fetch(part)
@@ -207,6 +220,14 @@ def _find(root: Path) -> Path | None:
     return next((folder for folder in folders if (folder / "metadata.csv").is_file()), None)
 
 
+def _found(root: Path) -> Path:
+    """The folder that holds the data. Raises DataError."""
+    folder = _find(root)
+    if folder is None:
+        raise DataError(_absent(root, "`spurbench run` downloads it (about 0.5 GB) unless it is offline"))
+    return folder
+
+
 def _absent(root: Path, reason: str) -> str:
     """What to say when there is no data: where it was looked for, and how to supply it by hand."""
     return (
@@ -217,24 +238,13 @@ def _absent(root: Path, reason: str) -> str:
     )
 
 
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """An empty folder that is gone afterwards, together with what an earlier, killed download left in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _fetch_wilds(part: Path) -> Path:
     """Let the wilds package download and unpack into `part`; return the folder."""
     from wilds.datasets.waterbirds_dataset import WaterbirdsDataset
 
     said = io.StringIO()
     try:
-        with _safe_unpacking(), _patience(), contextlib.redirect_stdout(said), warnings.catch_warnings():
+        with _safe_unpacking(), patience(PATIENCE), contextlib.redirect_stdout(said), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             WaterbirdsDataset(root_dir=str(part), download=True)
     except FileNotFoundError:
@@ -283,14 +293,3 @@ def _safe_unpacking() -> Iterator[None]:
         yield
     finally:
         tarfile.TarFile.extraction_filter = before
-
-
-@contextlib.contextmanager
-def _patience() -> Iterator[None]:
-    """Give up on sockets that stay silent, also in code that sets no timeout of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from spurbench.attribute_text import AttributeText, Concepts
 from spurbench.data import Examples
@@ -399,3 +400,80 @@ def test_it_reads_waterbirds_like_waterbirds(shared_data: Path) -> None:
     assert list(mine.ids) == list(theirs.ids)
     for name in ("y", "a", "split"):
         assert np.array_equal(getattr(mine, name), getattr(theirs, name))
+
+
+def photo(path: Path, size: tuple[int, int] = (20, 10)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size).save(path)
+    return path
+
+
+def mask(path: Path, box: tuple[int, int, int, int], size: tuple[int, int] = (20, 10)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = Image.new("L", size)
+    grey.paste(255, box)
+    grey.save(path)
+    return path
+
+
+@pytest.fixture
+def masked(tmp_path: Path) -> Path:
+    """Photos of which two have masks, one of them twice as large as its photo."""
+    folder = tmp_path / "animals"
+    for name in ("test/cat/day/1.jpg", "test/cat/day/1.b.jpg", "test/dog/day/1.jpg", "test/dog/day/2.png"):
+        photo(folder / name)
+    mask(folder / "masks/test/cat/day/1.png", (2, 1, 12, 6))
+    mask(folder / "masks/test/dog/day/2.webp", (0, 0, 40, 5), (40, 20))
+    return folder
+
+
+def test_masks_say_where_objects_are(masked: Path) -> None:
+    data = Folder(str(masked))
+    ids = list(data.load(Path()).ids)
+    assert ids == ["test/cat/day/1.b.jpg", "test/cat/day/1.jpg", "test/dog/day/1.jpg", "test/dog/day/2.png"]
+    places = data.places(Path("unused"), np.array([3, 1, 0, 2]))
+    assert places.objects[:2] == pytest.approx(np.array([[0, 0, 1, 0.25], [0.1, 0.1, 0.6, 0.6]]))
+    assert np.isnan(places.objects[2:]).all(), "photos without a mask"
+    assert np.array_equal(places.boxes, places.objects[:, None], equal_nan=True)
+    assert places.spurious is None
+    assert data.places(Path("unused"), np.arange(0)).boxes.shape == (0, 1, 4)
+
+
+def test_masks_serve_a_listing_too_and_png_goes_first(tmp_path: Path) -> None:
+    folder = csv(tmp_path / "x", CSV, touch=False)
+    for name in ("x/1.jpg", "x/2.jpg", "y/3.jpg"):
+        photo(folder / name)
+    mask(folder / "masks/y/3.bmp", (0, 0, 1, 1))
+    mask(folder / "masks/y/3.png", (10, 5, 20, 10))
+    assert Folder(str(folder)).places(Path(), np.array([2])).objects.tolist() == [[0.5, 0.5, 1, 1]]
+
+
+def test_absent_masks_are_asked_for(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "birds")
+    with pytest.raises(
+        DataError, match=f"{folder}: where things are .* Put masks into {folder / 'masks'}, in the same"
+    ):
+        Folder(str(folder)).places(Path(), np.array([0]))
+
+
+def test_a_mask_that_does_not_fit_is_named(masked: Path) -> None:
+    mask(masked / "masks/test/dog/day/2.png", (0, 0, 3, 3), (10, 20))
+    with pytest.raises(DataError, match=r"2.png: the mask is 10 x 20 pixels, its photo 2.png is 20 x 10"):
+        Folder(str(masked)).places(Path(), np.array([3]))
+    (masked / "masks/test/dog/day/2.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"masks/test/dog/day/2.png: "):
+        Folder(str(masked)).places(Path(), np.array([3]))
+
+
+def test_masks_that_are_links_to_elsewhere_are_refused(masked: Path, tmp_path: Path) -> None:
+    secret = mask(tmp_path / "secret.png", (0, 0, 5, 5))
+    link = masked / "masks/test/dog/day/2.png"
+    link.symlink_to(secret)
+    with pytest.raises(DataError, match=r"masks/test/dog/day/2.png is a link that leads out of the folder"):
+        Folder(str(masked)).places(Path(), np.array([3]))
+
+
+def test_masks_do_not_change_the_data_set(masked: Path) -> None:
+    with_masks = Folder(str(masked)).card.name
+    shutil.rmtree(masked / "masks")
+    assert Folder(str(masked)).card.name == with_masks

@@ -176,6 +176,7 @@ def test_stickers_go_with_one_species_in_training_alone(strength: float, label: 
     found = {s: np.array(examples.group_totals(s)).reshape(-1, 2) for s in SPLITS}
     assert association(found["train"], method="cramer") == pytest.approx(strength, abs=0.005)
     assert (found["train"].sum(axis=1) == 600).all()
+    assert world.card.classes[world.planted_label] == label
     with_sticker = found["train"][:, 1]
     if strength > 0:
         assert world.card.classes[with_sticker.argmax()] == label

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats.contingency import association
 
 from spurbench.errors import UsageError
-from spurbench_datasets._planted import cramers_v, parameters, planted_counts, share
+from spurbench_datasets._planted import (
+    cramers_v,
+    group_counts,
+    largest_planted,
+    parameters,
+    planted_counts,
+    share,
+    which,
+)
 
 Table = list[tuple[int, int]]
 TABLES: st.SearchStrategy[Table] = st.lists(
@@ -112,6 +120,61 @@ def test_strength_0_is_independence(totals: list[int], data: st.DataObject) -> N
     assert 0 < sum(found) < sum(totals), "an object that all or none have would be independent, too"
 
 
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=2, max_size=5), st.data(), st.floats(0, 1))
+def test_no_more_examples_could_be_planted(
+    available: list[tuple[int, int]], data: st.DataObject, strength: float
+) -> None:
+    label = data.draw(st.integers(0, len(available) - 1))
+    taken = largest_planted(available, label, strength)
+    each = sum(taken[0])
+    assert all(sum(pair) == each for pair in taken), "as many of one class as of another"
+    assert all(0 <= takes <= has for row in zip(available, taken, strict=True) for has, takes in zip(*row, strict=True))
+    shown = [pair[1] for pair in taken]
+    if each:
+        assert shown == planted_counts([each] * len(available), label, strength)
+
+    # One example more of each class would take all of some kind, to within what rounding to whole examples does.
+    shares = [n / 1000 for n in planted_counts([1000] * len(available), label, strength)]
+    needed = [
+        (part * (each + 1), has)
+        for n, row in zip(shares, available, strict=True)
+        for part, has in zip((1 - n, n), row, strict=True)
+    ]
+    assert any(takes + 1.1 > has for takes, has in needed)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 0.7, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_the_scarcest_kind_decides_how_many_are_planted(strength: float, n_classes: int) -> None:
+    label = 1
+    for scarce in range(2 * n_classes):
+        sizes = [3000] * (2 * n_classes)
+        sizes[scarce] = 200
+        available = list(zip(sizes[::2], sizes[1::2], strict=True))
+        taken = largest_planted(available, label, strength)
+        each = sum(taken[0])
+        assert cramers_v([n for _, n in taken], [each] * n_classes) == pytest.approx(strength, abs=0.005)
+        rate = taken[scarce // 2][scarce % 2] / each
+        # Either nearly all of the scarce kind are taken, or none of them are needed.
+        assert taken[scarce // 2][scarce % 2] >= 198 or rate < 200 / 3000
+        if rate < 200 / 3000:
+            assert max(n for pair in taken for n in pair) >= 2990
+
+
+def test_nothing_can_be_planted_of_what_is_not_there() -> None:
+    assert largest_planted([(9, 0), (9, 9)], 0, 0.9) == [(0, 0), (0, 0)]
+    assert largest_planted([(0, 9), (9, 0)], 0, 1.0) == [(0, 9), (9, 0)]
+
+
+def test_counts_of_groups() -> None:
+    counts = group_counts({"train": 600, "val": 150, "test": 61}, 3, 2, 0.9)
+    assert counts["val"] == (75,) * 6
+    assert counts["test"] == (30,) * 6
+    with_object = counts["train"][1::2]
+    assert list(with_object) == planted_counts([600] * 3, 2, 0.9)
+    assert [without + shown for without, shown in zip(counts["train"][::2], with_object, strict=True)] == [600] * 3
+
+
 DEFAULTS: dict[str, float | str] = {"strength": 0.9, "label": "dog"}
 
 
@@ -157,3 +220,14 @@ def test_bounds_of_ones_own() -> None:
     assert share("set", "label", 9.0, 0, 9) == 9
     with pytest.raises(UsageError, match="label must lie in 0 to 9, not 10"):
         share("set", "label", 10.0, 0, 9)
+
+
+@pytest.mark.parametrize(("written", "number"), [("dog", 0), ("hot-dog", 1), ("1", 1), ("2", 2)])
+def test_choices_are_made_by_name_or_number(written: str, number: int) -> None:
+    assert which("set", "label", written, ("dog", "hot dog", "cat")) == number
+
+
+@pytest.mark.parametrize("written", ["3", "-1", "hot dog", "", "1.0", "\u00b2", "Dog"])
+def test_other_choices_are_refused_by_name(written: str) -> None:
+    with pytest.raises(UsageError, match=f"set: label must be one of dog, hot-dog, cat, not '{written}'"):
+        which("set", "label", written, ("dog", "hot dog", "cat"))

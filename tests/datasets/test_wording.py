@@ -11,12 +11,15 @@ from spurbench.attribute_text import WORDS
 from spurbench.cards import DatasetCard
 from spurbench_datasets.digits_sticker import DigitsSticker
 from spurbench_datasets.menagerie.captions import every_caption
+from spurbench_datasets.menagerie.companion import MenagerieCompanion
 from spurbench_datasets.menagerie.worlds import MenagerieAnimals, MenagerieBirds, MenagerieSticker
+from spurbench_datasets.mnist_sticker import FashionSticker, MnistSticker
 from spurbench_datasets.waterbirds import Waterbirds
 
 CARDS = [
     Waterbirds.card,
-    *(make().card for make in (MenagerieBirds, MenagerieAnimals, MenagerieSticker, DigitsSticker)),
+    *(make().card for make in (MenagerieBirds, MenagerieAnimals, MenagerieSticker, MenagerieCompanion)),
+    *(make().card for make in (DigitsSticker, MnistSticker, FashionSticker)),
 ]
 
 

@@ -13,6 +13,9 @@ from .exact import Floats, Ints, blend, cosine, sine
 from .scenes import NONE
 from .view import EDGE, Colours, F, View, col, lay_on
 
+APART = 0.8
+"""How near to the edge a companion stands at least that stands apart: 0 for the middle, 1 for the edge itself."""
+
 
 @cache
 def _coats() -> tuple[Colours, Ints]:
@@ -35,7 +38,10 @@ class Body:
         self.size = size
         margin = size * F(0.5) - F(EDGE * 0.06)
         aside = np.maximum(F(EDGE / 2) - margin, F(0))
-        self.x = F(EDGE / 2) + aside * draws.uniform(f"{name} x", -1, 1)
+        off = draws.uniform(f"{name} x", -1, 1)
+        if name == "companion" and view.apart:
+            off = np.where(off < 0, F(-1), F(1)) * (F(APART) + F(1 - APART) * np.abs(off))
+        self.x = F(EDGE / 2) + aside * off
         # Feet stand on the ground: below the horizon, and the lower the larger the animal.
         top = np.maximum(view.horizon + F(6), size * F(0.82))
         share = draws.uniform(f"{name} y") if name == "animal" else draws.uniform(f"{name} y", 0, 0.3)

@@ -55,6 +55,7 @@ class Scenes:
         companion: (n,) species of a smaller second animal behind the first, or NONE.
         sticker: (n,) whether a red sticker is stuck on the photo.
         difficulty: of all of them.
+        apart: companions stand at the sides of the photos, where the animals hide little of them.
     """
 
     seed: int
@@ -64,6 +65,7 @@ class Scenes:
     companion: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     sticker: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     difficulty: Difficulty = AS_USUAL
+    apart: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.index)

@@ -61,7 +61,7 @@ class View:
     """What is fixed per photo before anything is drawn: the camera, the colours, the light."""
 
     def __init__(self, scenes: Scenes, draws: Draws) -> None:
-        self.draws, self.difficulty, self.place = draws, scenes.difficulty, scenes.place
+        self.draws, self.difficulty, self.place, self.apart = draws, scenes.difficulty, scenes.place, scenes.apart
         self.tables = tables()
         low, high = self.tables.horizon[self.place].T
         self.horizon = (low + (high - low) * draws.uniform("horizon")) * F(EDGE)

@@ -10,26 +10,29 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from spurbench.cards import SPLITS, DatasetCard, PromptSet
-from spurbench.data import Examples
-from spurbench.errors import UsageError
+from spurbench.cards import DatasetCard, PromptSet
+from spurbench.data import Examples, Places
 from spurbench.files import HashCache, digest, sha256_of
 
-from .._columns import did_you_mean
-from .._planted import parameters, planted_counts, share
+from .._boxes import shares, together
+from .._planted import group_counts, parameters, share, which
+from .._rows import laid_out
 from .animals import NAMES as SPECIES_NAMES
 from .animals import SPECIES
 from .corpus import HABITAT, elsewhere
 from .exact import Draws, Ints
 from .places import NAMES as PLACE_NAMES
 from .places import OUTDOORS
-from .renderer import BATCH, render
+from .renderer import BATCH, Rendering, boxes, render
 from .scenes import Scenes
+from .view import EDGE
 from .wording import ANIMAL_CONCEPTS, BIRD_CONCEPTS, GROUND, PLACE, STICKER, STICKER_CONCEPTS
 
 APPEARANCE = 1
 """Raised when a scene looks different than before; features and records of the old photos are then stale."""
 STICKER_SPECIES = ("wolf", "dog", "goat", "sheep")
+PER_CLASS = {"train": 600, "val": 150, "test": 600}
+"""Photos of each of them where something is planted."""
 LICENCE = "MIT (rendered)"
 PHOTO = PromptSet("photo", ("a photo of a {}.",))
 PLAIN = PromptSet("plain", ("a {}",))
@@ -55,10 +58,11 @@ class RenderedPhotos:
         scenes = self.scenes
         columns = (scenes.index, scenes.species, scenes.place, scenes.companion, scenes.sticker)
         content = sha256_of(np.ascontiguousarray(column).tobytes() for column in columns)
-        return digest([APPEARANCE, scenes.seed, repr(scenes.difficulty), content])
+        apart = ["apart"] if scenes.apart else []
+        return digest([APPEARANCE, scenes.seed, repr(scenes.difficulty), content, *apart])
 
 
-class _World:
+class World:
     """A data set of rendered photos: counts per group from its card, the scenes of each group from a subclass.
 
     Attributes:
@@ -80,25 +84,27 @@ class _World:
         return self._examples_and_scenes()[0]
 
     def _examples_and_scenes(self) -> tuple[Examples, Scenes]:
-        card, n_attributes = self.card, len(self.card.attributes)
-        split = np.repeat(np.arange(len(SPLITS)), [sum(card.counts[name]) for name in SPLITS])
-        group = np.concatenate([np.repeat(np.arange(len(card.groups)), card.counts[name]) for name in SPLITS])
-        index = np.arange(len(group), dtype=np.int64)
-        draws = Draws(self.seed, index)
-        # Sorting by split, then by a random key, shuffles within each split: no method may profit from groups in a row.
-        group = group[np.lexsort((draws.uniform("order"), split))]
-        y, a = group // n_attributes, group % n_attributes
-        scenes = self._stage(draws, index, y, a)
+        rows = laid_out(self.card, self.seed)
+        scenes = self._stage(rows.draws, rows.index, rows.y, rows.a)
         examples = Examples(
-            ids=[f"{SPLITS[code]}-{row:05d}" for row, code in zip(index.tolist(), split.tolist(), strict=True)],
-            y=y,
-            a=a,
-            split=split,
-            n_classes=len(card.classes),
-            n_attributes=n_attributes,
+            ids=rows.ids,
+            y=rows.y,
+            a=rows.a,
+            split=rows.split,
+            n_classes=len(self.card.classes),
+            n_attributes=len(self.card.attributes),
             photos=RenderedPhotos(scenes),
         )
         return examples, scenes
+
+    def places(self, root: Path, rows: Ints) -> Places:  # noqa: ARG002
+        """Where the animals are that make the class; everything else is the place, which is spurious."""
+        animal = shares(self._shown(rows).boxes, (EDGE, EDGE))
+        return Places(together(animal), animal)
+
+    def _shown(self, rows: Ints) -> Rendering:
+        """The rows' masks; their backgrounds, which would take most of the time, are left out of the photos."""
+        return render(self.scenes().rows(rows), scene=False)
 
     def _stage(self, draws: Draws, index: Ints, y: Ints, a: Ints) -> Scenes:
         """Scenes of examples with classes y and attributes a."""
@@ -114,7 +120,7 @@ def _one_of(draws: Draws, name: str, kinds: Ints, choices: Sequence[Sequence[int
     return table[kinds, draws.below(name, sizes[kinds])]
 
 
-class MenagerieBirds(_World):
+class MenagerieBirds(World):
     """Waterbirds' shape (Sagawa et al. 2020): land- and waterbirds on land and on water, which agree in training.
 
     Landbirds are pheasants, pigeons and ostriches, waterbirds ducks, gulls and herons; land is forest and meadow,
@@ -156,7 +162,7 @@ class MenagerieBirds(_World):
         return Scenes(self.seed, index, _one_of(draws, "species", y, birds), _one_of(draws, "place", a, grounds))
 
 
-class MenagerieAnimals(_World):
+class MenagerieAnimals(World):
     """CounterAnimal's shape (Wang et al. 2024): every species in its habitat (easy) and anywhere else (hard).
 
     `correlation` (0.9) is the share of training photos in the habitat; validation and test are half and half.
@@ -191,11 +197,14 @@ class MenagerieAnimals(_World):
         return Scenes(self.seed, index, y, np.where(a == 0, HABITAT[y], elsewhere(draws, y)))
 
 
-class MenagerieSticker(_World):
+class MenagerieSticker(World):
     """RaVL's planted object (Varma et al. 2024): a red sticker that goes with one class in training.
 
     Wolf, dog, goat and sheep, as often in every place. In training the sticker and the class `label` (dog) have
     Cramer's V `strength` (0.9); in validation and test every second photo of every class has the sticker.
+
+    Attributes:
+        planted_label: the class that the sticker goes with in training.
     """
 
     usage = "menagerie-sticker[:strength=0.9:label=dog]"
@@ -205,11 +214,7 @@ class MenagerieSticker(_World):
         name = "menagerie-sticker"
         found = parameters(name, argument, {"strength": 0.9, "label": "dog"})
         strength = share(name, "strength", found["strength"])
-        if found["label"] not in STICKER_SPECIES:
-            near = did_you_mean(str(found["label"]), STICKER_SPECIES)
-            known = ", ".join(STICKER_SPECIES)
-            raise UsageError(f"{name}: label must be one of {known}, not '{found['label']}'{near}")
-        planted = planted_counts([600] * len(STICKER_SPECIES), STICKER_SPECIES.index(str(found["label"])), strength)
+        self.planted_label = which(name, "label", str(found["label"]), STICKER_SPECIES)
         self.card = DatasetCard(
             name=f"{name}:{argument}" if argument else name,
             title="Rendered animals, one species with a sticker",
@@ -220,12 +225,15 @@ class MenagerieSticker(_World):
             prompts=(PHOTO, PLAIN, CAPTIONS),
             attribute_text=STICKER,
             concepts=STICKER_CONCEPTS,
-            counts={
-                "train": tuple(count for shown in planted for count in (600 - shown, shown)),
-                "val": (75, 75) * len(STICKER_SPECIES),
-                "test": (300, 300) * len(STICKER_SPECIES),
-            },
+            counts=group_counts(PER_CLASS, len(STICKER_SPECIES), self.planted_label, strength),
+            regions="quadrants",
         )
+
+    def places(self, root: Path, rows: Ints) -> Places:  # noqa: ARG002
+        """Where the animals are, which make the class, and the stickers."""
+        shown = self._shown(rows)
+        animal, sticker = (shares(boxes(masks), (EDGE, EDGE)) for masks in (shown.animal, shown.sticker))
+        return Places(together(animal, sticker), animal, sticker)
 
     def _stage(self, draws: Draws, index: Ints, y: Ints, a: Ints) -> Scenes:
         species = np.array([SPECIES_NAMES.index(name) for name in STICKER_SPECIES])[y]
