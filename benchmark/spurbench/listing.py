@@ -13,7 +13,7 @@ from .registry import Registries
 from .space import Choice, Switch
 
 Row = dict[str, Any]
-KINDS = ("methods", "datasets", "backbones", "inferences")
+KINDS = ("methods", "datasets", "backbones", "inferences", "discoverers")
 
 
 def list_kind(kind: str, registries: Registries, data_root: Path, cache: Path) -> list[Row]:
@@ -23,6 +23,7 @@ def list_kind(kind: str, registries: Registries, data_root: Path, cache: Path) -
         "datasets": lambda: list_datasets(registries, data_root),
         "backbones": lambda: list_backbones(registries, cache),
         "inferences": lambda: list_inferences(registries),
+        "discoverers": lambda: list_discoverers(registries),
     }
     if kind not in rows:
         raise UsageError(f"there are no '{kind}' to list; write one of {', '.join(KINDS)}")
@@ -77,6 +78,23 @@ def list_inferences(registries: Registries) -> list[Row]:
                 "paper": card.paper,
                 "origin": origin,
             }
+        )
+    return rows
+
+
+def list_discoverers(registries: Registries) -> list[Row]:
+    """A row per discoverer; one that cannot be imported says why."""
+    rows = []
+    for name in registries.discoverers.names():
+        origin = registries.discoverers.origin(name)
+        try:
+            thing = registries.discoverers.get(name)
+        except SpurbenchError as error:
+            rows.append({"name": name, "title": str(error), "origin": origin})
+            continue
+        usage = getattr(thing, "usage", name)
+        rows.append(
+            {"name": name, "title": thing.card.title, "usage": usage, "paper": thing.card.paper, "origin": origin}
         )
     return rows
 
