@@ -79,10 +79,7 @@ class Contrastive(Objective):
         """The loss."""
         assert text is not None
         f, t = (torch.nn.functional.normalize(x, dim=-1) for x in (image, text))
-        logits = self.logit_scale.exp() * f @ t[target].T
-        own = torch.arange(len(logits), device=logits.device)
-        cross_entropy = torch.nn.functional.cross_entropy
-        return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
+        return matching(self.logit_scale.exp() * f @ t[target].T)
 
     @torch.no_grad()
     def head(self, encode: Callable[[torch.Tensor], torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,3 +89,10 @@ class Contrastive(Objective):
         vectors = normalize(encode(self.texts), dim=-1).reshape(self.n_classes, self.templates, -1)
         weight = self.logit_scale.exp() * normalize(vectors.mean(dim=1), dim=-1)
         return weight, torch.zeros(self.n_classes)
+
+
+def matching(logits: torch.Tensor) -> torch.Tensor:
+    """CLIP's loss of b photos and as many captions, given (b, b) logits; the own caption is photo i's right answer."""
+    own = torch.arange(len(logits), device=logits.device)
+    cross_entropy = torch.nn.functional.cross_entropy
+    return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2

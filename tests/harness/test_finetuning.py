@@ -235,7 +235,7 @@ def test_exactly_what_is_named_moves(trained: Trained, named: set[str], make_gal
     task = task_of(make_gallery("modified-resnet").prepared)
     objective = cross_entropy(task) if trained.text == "frozen" else contrastive(task)
     recipe = replace(RECIPE, epochs=1, snapshots=(1,))
-    training = _Training(task, "name", objective, recipe, trained)
+    training = _Training(task, "name", task.seed, objective, recipe, trained)
     before = copy.deepcopy(training.towers.state_dict())
     training.run()
     statistics = ("running_mean", "running_var", "num_batches_tracked")

@@ -56,7 +56,14 @@ class Plan:
 
 
 def plan_of(
-    method: str, towers: Towers, image: torch.Tensor, texts: torch.Tensor | None, photos: int, batch: int, limit: int
+    method: str,
+    towers: Towers,
+    image: torch.Tensor,
+    texts: torch.Tensor | None,
+    photos: int,
+    batch: int,
+    limit: int,
+    regions: int = 0,
 ) -> Plan:
     """What fits into `limit` bytes; turns on gradient checkpointing where next to nothing would fit without.
 
@@ -69,6 +76,7 @@ def plan_of(
         texts: (m, L) tokens, on the device, or None.
         photos: bytes of photos that are held in any case.
         batch: examples per step.
+        regions: r, of every image that are embedded with it.
 
     Raises:
         MethodError: not even one example fits, or the batch must not be split and does not fit.
@@ -77,10 +85,10 @@ def plan_of(
     moving = sum(parameter.nbytes for _, parameter in towers.trained())
     # torch's AdamW makes one list of temporaries on GPUs, where it updates all parameters at once.
     held = sum(value.nbytes for value in values) + (3 if image.device.type == "cpu" else 4) * moving + photos
-    plan = _measured(towers, image, texts, limit - held)
+    plan = _measured(towers, image, texts, regions, limit - held)
     if min(plan.images_at_once(), plan.texts_at_once()) < SMALL and not plan.whole(batch, 0):
         towers.checkpoint_gradients()
-        plan = _measured(towers, image, texts, limit - held)
+        plan = _measured(towers, image, texts, regions, limit - held)
     unsplit = towers.statistics_move
     together = batch * plan.image + (0 if texts is None else len(texts)) * plan.text
     plan = replace(plan, least=together if unsplit else max(plan.image, plan.text))
@@ -95,8 +103,15 @@ def plan_of(
     return plan
 
 
-def _measured(towers: Towers, image: torch.Tensor, texts: torch.Tensor | None, room: int) -> Plan:
-    per_image, shared = _bytes_per_example(towers.image, image)
+def _measured(towers: Towers, image: torch.Tensor, texts: torch.Tensor | None, regions: int, room: int) -> Plan:
+    # Every region is as large as the image: none needs more.
+    whole = torch.tensor([0.0, 0.0, 1.0, 1.0], device=image.device).expand(regions, 4)
+
+    def encode(images: torch.Tensor) -> torch.Tensor:
+        embeddings: torch.Tensor = towers.image(images, whole.expand(len(images), -1, -1) if regions else None)
+        return embeddings
+
+    per_image, shared = _bytes_per_example(encode, image)
     per_text = 0
     if towers.text is not None and texts is not None:
         per_text, shared_by_texts = _bytes_per_example(towers.text, texts[:1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +48,32 @@ class TunedTower:
             tower: as it was before training.
         """
         return dict(self.state), self.weight, self.bias
+
+    def embed(self, view: View, boxes: torch.Tensor | None = None) -> torch.Tensor:
+        """(n, d) float32 embeddings of a view's photos, not normalised, or with boxes (n, r, 4) of regions
+        (n, 1 + r, d), each photo before its regions; those that are not there hold anything.
+        """
+        shape = self.weight.shape[1:] if boxes is None else (1 + boxes.shape[1], *self.weight.shape[1:])
+        return torch.cat([torch.empty(0, *shape), *self.embedded(view, boxes)])
+
+    def embedded(self, view: View, boxes: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
+        """What `embed` gives in parts, for those whom the whole would take too much memory; in order."""
+        images, device = view.images(), self.model.device
+        if device.type == "cpu":
+            keep_freed_memory()
+        tower = ImageTower(self.model).requires_grad_(False)
+        state = {name: value.to(device) for name, value in self.realised(tower)[0].items()}
+        rows = torch.split(torch.arange(len(images)), max(BATCH[device.type], images.at_once))
+        opening = opened([some.tolist() for some in rows], images.__getitems__, images.at_once, device.type)
+        for some, items in zip(rows, opening, strict=True):
+            if not len(some):
+                continue
+            photos = torch.stack(items).to(device)
+            inputs = (photos,) if boxes is None else (photos, boxes[some].to(device))
+            with torch.inference_mode():
+                embeddings: torch.Tensor = torch.func.functional_call(tower, state, inputs)
+            # A copy outside of that mode may be used in anything.
+            yield embeddings.cpu().clone()
 
     @staticmethod
     def logits_many(predictors: Sequence[TunedTower], view: View) -> list[torch.Tensor]:

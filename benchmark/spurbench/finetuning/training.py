@@ -11,6 +11,7 @@ from ..encode import keep_freed_memory
 from ..errors import ConfigurationError, MethodError
 from ..files import digest
 from ..method import Task
+from ..seeds import Seed
 from ..space import Config
 from .memory import SMALL, plan_of
 from .objective import Objective
@@ -60,7 +61,12 @@ class Recipe:
 
 
 def finetune(
-    task: Task, config: Config, objective: Objective, recipe: Recipe, trained: Trained | None = None
+    task: Task,
+    config: Config,
+    objective: Objective,
+    recipe: Recipe,
+    trained: Trained | None = None,
+    stage: str = "",
 ) -> list[TunedTower]:
     """Train copies of the backbone's towers, and return what they were after the recipe's epochs.
 
@@ -71,6 +77,8 @@ def finetune(
         config: what distinguishes this fit from the others of the task, besides the recipe.
         objective: as it is before the first step; it is trained in place.
         trained: which parameters move; without, the whole image tower and no text tower.
+        stage: tells the trainings of a method that has several apart: each has its own order of examples and its own
+            place in the scratch.
 
     Raises:
         ConfigurationError: the loss became NaN or infinite.
@@ -79,10 +87,12 @@ def finetune(
     """
     trained = trained or Trained()
     kind = type(objective)
-    name = digest([dict(config), asdict(recipe), asdict(trained), f"{kind.__module__}.{kind.__qualname__}"])[:32]
+    about = [dict(config), asdict(recipe), asdict(trained), f"{kind.__module__}.{kind.__qualname__}", stage]
+    name = digest(about)[:32]
     found = _snapshots(task, name, recipe)
     if found is None:
-        _Training(task, name, objective, recipe, trained).run()
+        seed = task.seed.derive(stage) if stage else task.seed
+        _Training(task, name, seed, objective, recipe, trained).run()
         found = _snapshots(task, name, recipe)
         if found is None:
             raise MethodError(
@@ -106,17 +116,21 @@ def _predictor(task: Task, tensors: Mapping[str, torch.Tensor]) -> TunedTower:
 class _Training:
     """One fit on its way."""
 
-    def __init__(self, task: Task, name: str, objective: Objective, recipe: Recipe, trained: Trained) -> None:
-        self.task, self.name, self.recipe = task, name, recipe
+    def __init__(
+        self, task: Task, name: str, seed: Seed, objective: Objective, recipe: Recipe, trained: Trained
+    ) -> None:
+        self.task, self.name, self.seed, self.recipe = task, name, seed, recipe
         if task.device.type == "cpu":
             keep_freed_memory()
         self.photos = Photos(task.train.images(), task.device, recipe.batch)
         self.towers = Towers(task.model, trained, objective)
         self.texts = None if objective.texts is None else objective.texts.to(task.device)
+        self.boxes = objective.boxes
+        regions = 0 if objective.boxes is None else objective.boxes.shape[1]
         one = torch.zeros(1, *self.photos.shape, device=task.device)
         n, limit = len(task.train), task.memory_limit
         batch = min(n, recipe.batch)
-        self.plan = plan_of(task.method, self.towers, one, self.texts, self.photos.bytes, batch, limit)
+        self.plan = plan_of(task.method, self.towers, one, self.texts, self.photos.bytes, batch, limit, regions)
         left = self.plan.less(self.photos.all_bytes)
         wanted = max(left.least, min(batch, SMALL) * left.image)
         if self.photos.all_bytes <= limit // PHOTO_SHARE and left.room >= wanted:
@@ -148,9 +162,8 @@ class _Training:
         self.task.scratch.drop(self.name)
 
     def _epoch(self, epoch: int) -> None:
-        recipe, seed = self.recipe, self.task.seed.derive("epoch", epoch)
-        n = len(self.task.train)
-        batches = torch.split(torch.randperm(n, generator=seed.torch()), recipe.batch)
+        recipe, seed = self.recipe, self.seed.derive("epoch", epoch)
+        batches = torch.split(self._order(seed), recipe.batch)
         draws = seed.derive("draws").torch()
         total = torch.zeros((), device=self.task.device)
         for index, (rows, images) in enumerate(zip(batches, self.photos.batches(batches), strict=True)):
@@ -161,12 +174,20 @@ class _Training:
             tokens = None if which is None or self.texts is None else self.texts[which.to(self.texts.device)]
             self.optimiser.zero_grad()
             device = self.task.device
-            total += backward(self.towers, self.plan, images.to(device), tokens, target.to(device))
+            boxes = None if self.boxes is None else self.boxes[rows].to(device)
+            total += backward(self.towers, self.plan, images.to(device), tokens, target.to(device), boxes)
             if recipe.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.trained.values(), recipe.clip)
             self.optimiser.step()
         if not bool(torch.isfinite(total)):
             raise ConfigurationError(f"the loss became NaN or infinite in epoch {epoch + 1}")
+
+    def _order(self, seed: Seed) -> torch.Tensor:
+        """(n,) the rows of an epoch, one after the other."""
+        n, weights = len(self.task.train), self.towers.objective.weights
+        if weights is None:
+            return torch.randperm(n, generator=seed.torch())
+        return torch.multinomial(weights.double(), n, replacement=True, generator=seed.torch())
 
     def _snapshot(self) -> Tensors:
         weight, bias = self.towers.objective.head(self._encode if self.towers.text is not None else None)
