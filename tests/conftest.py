@@ -23,6 +23,8 @@ from spurbench.backbones import Parts, Tower
 from spurbench.backbones.cutting import MatrixProjection
 from spurbench.cards import DatasetCard
 from spurbench.data import Examples, OwnFeatures
+from spurbench.discovery import Evidence
+from spurbench.study import Study
 from spurbench.tasks import Prepared, Text
 from spurbench.text_space import filled
 
@@ -50,6 +52,9 @@ class ArraySource:
 
     def features(self, kind: str, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         return self.x[torch.from_numpy(rows)].clone()
+
+    def boxes(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
+        raise AssertionError("no regions here")
 
     def images(self, rows: npt.NDArray[np.int64]) -> object:
         raise AssertionError("no images here")
@@ -281,3 +286,95 @@ def with_tower() -> Callable[..., Prepared]:
         return replace(prepared, card=card, text=side, tower=lambda: tower)
 
     return make
+
+
+class Mosaics:
+    """Photos of 60 x 40 pixels, a colour in each quarter, which spells out the row and the quarter."""
+
+    at_once = 1
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __len__(self) -> int:
+        return self.n
+
+    @staticmethod
+    def colour(row: int, quarter: int) -> tuple[int, int, int]:
+        return (row, 60 * quarter, 255 - row)
+
+    def open(self, rows: Sequence[int]) -> list[Image.Image]:
+        return [self._one(row) for row in rows]
+
+    def _one(self, row: int) -> Image.Image:
+        photo = Image.new("RGB", (60, 40))
+        for quarter in range(4):
+            left, top = 30 * (quarter % 2), 20 * (quarter // 2)
+            photo.paste(self.colour(row, quarter), (left, top, left + 30, top + 20))
+        return photo
+
+    def fingerprint(self, ids: Sequence[str], hashes: object) -> str:
+        return "mosaics"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Studied(Study):
+    """A study, and which quarter of its photo each of its regions is."""
+
+    quarters: npt.NDArray[np.int64]
+
+
+def build_study(
+    n: int = 40,
+    classes: Sequence[str] = ("cat", "dog", "cow"),
+    attributes: Sequence[str] = ("lawn", "sofa"),
+    seed: int = 0,
+    truth: bool = True,
+    ids: Sequence[str] = (),
+    title: str = "Mosaics",
+) -> Studied:
+    """Validation photos of random classes, predictions and quarters; some photos without any, some training photos."""
+    rng = np.random.default_rng(seed)
+    split = rng.permutation(np.repeat([0, 1], [n // 2, n]))
+    y, a = rng.integers(0, len(classes), len(split)), rng.integers(0, len(attributes), len(split))
+    names = ids or [f"photo-{row}.png" for row in range(len(split))]
+    photos = Mosaics(len(split))
+    examples = Examples(names, y, a, split, len(classes), len(attributes), photos=photos)
+    card = DatasetCard("mosaics", title, tuple(classes), tuple(attributes), "none")
+    rows = examples.rows("val")
+    seen = rng.random((n, 4)) < 0.6
+    image_of, quarters = np.nonzero(seen)
+    scores = rng.dirichlet(np.ones(len(classes)), n).astype(np.float32)
+    alone = rng.dirichlet(np.ones(len(classes)), len(image_of)).astype(np.float32)
+    left, top = quarters % 2 / 2, quarters // 2 / 2
+    boxes = np.stack([left, top, left + 0.5, top + 0.5], axis=1).astype(np.float32)
+    unit = np.eye(4, dtype=np.float32)
+    evidence = Evidence(
+        torch.from_numpy(examples.y[rows]),
+        torch.from_numpy(unit[rows % 4]),
+        torch.from_numpy(scores),
+        torch.from_numpy(image_of),
+        torch.from_numpy(unit[quarters]),
+        torch.from_numpy(alone),
+    )
+    known = rng.random(len(image_of)) < 0.5 if truth else None
+    return Studied(
+        card=card,
+        examples=examples,
+        backbone="tiny",
+        model="zero-shot",
+        regions="quadrants",
+        split="val",
+        rows=rows,
+        evidence=evidence,
+        boxes=boxes,
+        truth=known,
+        why_no_truth="" if truth else "nobody drew boxes",
+        quarters=quarters,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_study() -> Callable[..., Studied]:
+    """Build a study of photos whose pixels tell the region, without a model."""
+    return build_study

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -15,6 +16,7 @@ from .data import Examples, Photos
 from .errors import DataError, UsageError, plain
 from .seeds import Seed
 
+T = TypeVar("T")
 Rows = Sequence[tuple[str, Sequence[int]]]
 """What a sheet will show: each row's label, and rows of the data set. A label may have several lines."""
 Tiles = Sequence[tuple[str, Sequence[Image.Image]]]
@@ -81,18 +83,32 @@ def open_rows(photos: Photos, rows: Rows, size: int) -> Tiles:
         UsageError: the sheet would have more pixels than image viewers open.
         DataError: a photo cannot be read; names it.
     """
+    refuse_giants(rows, size)
+    wanted = [row for _, shown in rows for row in shown]
+    images = iter(open_each(photos, wanted, lambda _, image: fitted(image, size)))
+    return [(label, [next(images) for _ in shown]) for label, shown in rows]
+
+
+def refuse_giants(rows: Sequence[tuple[str, Sized]], size: int) -> None:
+    """Raises UsageError if a sheet of such rows would have more pixels than image viewers open."""
     width, height = layout(rows, size).size
     if width * height > (Image.MAX_IMAGE_PIXELS or width * height):
         raise UsageError(f"a sheet of {width:,} x {height:,} pixels is too large; ask for fewer or smaller photos")
 
-    def opened(some: Sequence[int]) -> list[Image.Image]:
-        return [fitted(image, size) for image in _open(photos, some)]
 
-    wanted = [row for _, shown in rows for row in shown]
-    parts = [wanted[start : start + photos.at_once] for start in range(0, len(wanted), photos.at_once)]
+def open_each(photos: Photos, rows: Sequence[int], made: Callable[[int, Image.Image], T]) -> list[T]:
+    """What `made(i, photo)` makes of the photo of each `rows[i]`; of the photos themselves only a few are held at once.
+
+    Raises:
+        DataError: a photo cannot be read; names it.
+    """
+
+    def opened(start: int) -> list[T]:
+        part = rows[start : start + photos.at_once]
+        return [made(i, image) for i, image in enumerate(_open(photos, part), start)]
+
     with ThreadPoolExecutor() as pool:
-        images = iter([image for part in pool.map(opened, parts) for image in part])
-    return [(label, [next(images) for _ in shown]) for label, shown in rows]
+        return [item for part in pool.map(opened, range(0, len(rows), photos.at_once)) for item in part]
 
 
 def _open(photos: Photos, rows: Sequence[int]) -> list[Image.Image]:

@@ -20,6 +20,7 @@ class Kind(str, Enum):
     datasets = "datasets"
     backbones = "backbones"
     inferences = "inferences"
+    discoverers = "discoverers"
 
 
 class Format(str, Enum):
@@ -43,13 +44,14 @@ COLUMNS = {
     "datasets": ("name", "usage", "title", "classes", "attributes", "licence", "here"),
     "backbones": ("name", "title", "licence", "here"),
     "inferences": ("name", "title", "usage", "supervision", "paper"),
+    "discoverers": ("name", "title", "usage", "paper"),
 }
 WIDE, WIDE_ONLY = 120, {"usage", "classes", "attributes"}
 """Terminals narrower than this do without some columns, and without titles of methods, whose names say as much."""
 
 
 def list_cards(
-    kind: Annotated[Kind, typer.Argument(help="methods, datasets, backbones or inferences (of groups)")],
+    kind: Annotated[Kind, typer.Argument(help="methods, datasets, backbones, inferences (of groups) or discoverers")],
     as_json: Annotated[
         bool, typer.Option("--json", help="Everything, for machines. Example: list methods --json.")
     ] = False,
@@ -112,15 +114,17 @@ def leaderboard(
     from ..board import make_board
     from ..errors import UsageError
     from ..files import write_atomic
-    from ..leaderboard import difference, leaderboard_path
-    from ..record import read_records
+    from ..leaderboard import difference, leaderboard_path, read_everything
     from ..render import to_csv, to_json
-    from ..render.markdown import to_markdown
 
     if not results.is_dir():
         raise UsageError(f"there is no results folder {results}; `spurbench run` makes one")
-    board = make_board(read_records(results), selection.value)
-    text = {"md": to_markdown, "json": to_json, "csv": to_csv}[form.value](board)
+    everything = read_everything(results, strict=True)
+    if form is Format.md:
+        text = everything.document(selection.value)
+    else:
+        text = {"json": to_json, "csv": to_csv}[form.value](make_board(everything.records, selection.value))
+    count = len(everything.records) + len(everything.planted)
     path = output or leaderboard_path(results).with_suffix(f".{form.value}")
     if check:
         changes = difference(path, text)
@@ -128,9 +132,9 @@ def leaderboard(
             typer.echo(changes)
             typer.echo(f"{path} is not what the records in {results} say; run `spurbench leaderboard`", err=True)
             raise typer.Exit(1)
-        typer.echo(f"{path} is up to date with {len(board.rows)} records")
+        typer.echo(f"{path} is up to date with {count} records")
     elif str(path) == "-":
         typer.echo(text, nl=False)
     else:
         write_atomic(path, text.encode())
-        typer.echo(f"written: {path} ({len(board.rows)} records)")
+        typer.echo(f"written: {path} ({count} records)")

@@ -1,0 +1,1 @@
+"""What was discovered, for people and machines: a report, a contact sheet, a page."""
