@@ -4,13 +4,40 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .board import make_board
 from .files import write_atomic
-from .record import Record
+from .planted.board import PlantedBoard, make_planted_board
+from .planted.record import PlantedRecord, read_all_planted
+from .record import Record, read_records
 from .render.markdown import to_markdown
+from .rules import Selection
+
+
+@dataclass(frozen=True)
+class Everything:
+    """All that a results folder holds; `broken` has a message for each record that cannot be read."""
+
+    records: tuple[Record, ...]
+    planted: tuple[PlantedRecord, ...]
+    broken: tuple[str, ...] = ()
+
+    def planted_board(self) -> PlantedBoard:
+        """The tables of the planted records."""
+        return make_planted_board(self.planted)
+
+    def document(self, selection: Selection = "worst_group") -> str:
+        """The whole of leaderboard.md."""
+        return to_markdown(make_board(self.records, selection), self.planted_board())
+
+
+def read_everything(results: Path, *, strict: bool = False) -> Everything:
+    """All records of a results folder. Raises DataError for a broken one if strict."""
+    broken: list[str] | None = None if strict else []
+    records, planted = tuple(read_records(results, broken)), tuple(read_all_planted(results, broken))
+    return Everything(records, planted, tuple(broken or ()))
 
 
 def leaderboard_path(results: Path) -> Path:
@@ -18,10 +45,10 @@ def leaderboard_path(results: Path) -> Path:
     return Path(os.path.abspath(results)).parent / "leaderboard.md"  # noqa: PTH100 - links stay as they are written
 
 
-def write_leaderboard(results: Path, records: Sequence[Record]) -> Path:
+def write_leaderboard(results: Path, everything: Everything) -> Path:
     """Write leaderboard.md beside a results folder, and return its path."""
     path = leaderboard_path(results)
-    write_atomic(path, to_markdown(make_board(records)).encode())
+    write_atomic(path, everything.document().encode())
     return path
 
 

@@ -37,6 +37,11 @@ def test_every_spurbench_command_of_the_readme_is_accepted(spurbench: Spurbench,
         words = shlex.split(command)[1:]
         if words[0] == "run":
             words = ["plan", *words[1:]]
+        if words[0] == "discover":
+            # These train, or look at photos that are not here.
+            help_text = spurbench("discover", "--help").stdout
+            assert all(word in help_text for word in words if word.startswith("--")), command
+            continue
         if words[0] == "show":
             words = ["show", f"folder:{few_photos}", *words[2:]]
         assert spurbench(*words).returncode == 0, command

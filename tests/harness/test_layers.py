@@ -9,10 +9,11 @@ import spurbench
 
 ORDER = [
     "errors", "files", "attribute_text", "cards", "registry", "data", "seeds", "space", "metrics", "stats", "rules",
-    "record", "provenance", "images", "backbones", "encode", "features", "text_space", "model_space", "scratch",
-    "parallel", "solvers", "method", "compose", "pinned", "heads", "projections", "finetuning", "isolation",
-    "tasks", "judge", "evaluation", "texts", "keys", "plan", "jobs", "workbench", "executors", "execute", "work",
-    "session", "building", "board", "render", "leaderboard", "listing", "contact_sheet", "progress", "cli",
+    "record", "provenance", "images", "backbones", "encode", "features", "regions", "text_space", "model_space",
+    "scratch", "parallel", "solvers", "method", "compose", "pinned", "heads", "projections", "finetuning", "discovery",
+    "isolation", "tasks", "judge", "evaluation", "texts", "keys", "plan", "jobs", "workbench", "executors", "execute",
+    "work", "session", "building", "board", "contact_sheet", "study", "findings", "planted", "render", "leaderboard",
+    "listing", "progress", "cli",
 ]  # fmt: skip
 ROOT = Path(spurbench.__file__).parent
 

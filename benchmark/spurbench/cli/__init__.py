@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SpurbenchError, plain
-from . import features, grid, photos, pretrain, show
+from . import discover, features, grid, photos, planted, pretrain, show
 
 app = typer.Typer(
     help="Benchmark and leaderboard for mitigating spurious correlations in CLIP models.",
@@ -25,6 +25,8 @@ app.command("run")(grid.run)
 app.command("plan")(grid.plan)
 app.command("list")(show.list_cards)
 app.command("show")(photos.show)
+app.command("discover")(discover.discover)
+app.command("planted")(planted.planted)
 app.command("leaderboard")(show.leaderboard)
 app.command("pretrain")(pretrain.pretrain)
 app.add_typer(features.app, name="features")

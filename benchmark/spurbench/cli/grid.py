@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from . import options
+from .console import say, show_log
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +64,7 @@ def run(
     )  # fmt: skip
     room = bytes_of(memory_limit)
     console, messages = Console(), Console(stderr=True)
-    _show_log(messages)
+    show_log(messages)
     with messages.status("looking at data, weights and records"):
         plan = session.plan().limited(limit)
     # Now, not after hours of computing, is the time to learn that nothing can be written there.
@@ -72,10 +73,12 @@ def run(
     _say_what_the_suite_leaves_out(plan, console)
     tally = None
     if any(row.todo() for row in plan.rows):
-        from ..executors.process import ProcessExecutor
+        from ..executors.process import ProcessExecutor, inline_worker
 
         log = session.cache / "logs" / f"run-{os.getpid()}.log"
-        executor = _inline(session) if debug else ProcessExecutor(session.registries.plugins, log, cell_timeout)
+        executor = (
+            _inline(session) if debug else ProcessExecutor(inline_worker(session.registries.plugins, log), cell_timeout)
+        )
         try:
             with _display(plan, session, console) as display:
                 run_plan(
@@ -152,7 +155,7 @@ def plan(
         table.add_row(Text(f"{row.dataset} · {row.backbone}"), Text(row.method), Text(cells), Text(short))
     console.print(table)
     for why, number in reasons.items():
-        _say(console, f"[{number}] {why}")
+        say(console, f"[{number}] {why}")
     _say_what_the_suite_leaves_out(planned, console)
     todo = sum(len(row.todo()) for row in planned.rows)
     seconds = sum(item.total(len(row.todo())) for row, item in zip(planned.rows, work, strict=True))
@@ -161,7 +164,7 @@ def plan(
     about = f", about {timedelta(seconds=round(seconds))}{rough}" if todo else ""
     unkeyed = sum(bool(row.todo()) and not row.key for row in planned.rows)
     more = "; what must be fetched first is not counted" if unkeyed else ""
-    _say(console, f"{todo} cells to compute, {planned.count('done')} done{about}{more}")
+    say(console, f"{todo} cells to compute, {planned.count('done')} done{about}{more}")
 
 
 def _session(
@@ -206,17 +209,6 @@ def _session(
     )
 
 
-def _show_log(console: Console) -> None:
-    """Show what the data sets have to say while they fetch: sources, sizes, retries."""
-    import logging
-
-    from rich.logging import RichHandler
-
-    log = logging.getLogger("spurbench")
-    log.setLevel(logging.INFO)
-    log.addHandler(RichHandler(console=console, show_time=False, show_level=False, show_path=False))
-
-
 def _inline(session: Session) -> InlineExecutor:
     from ..executors.inline import InlineExecutor
 
@@ -245,7 +237,7 @@ def _say_what_is_impossible(plan: Plan, console: Console) -> None:
             reasons.setdefault(row.cells[0].reason, []).append(row.method)
     for reason, methods in reasons.items():
         names = ", ".join(dict.fromkeys(methods))
-        _say(console, f"left out: {names}: {reason}")
+        say(console, f"left out: {names}: {reason}")
 
 
 def _say_what_the_suite_leaves_out(plan: Plan, console: Console) -> None:
@@ -253,26 +245,24 @@ def _say_what_the_suite_leaves_out(plan: Plan, console: Console) -> None:
     for dataset, methods in plan.left_out.items():
         on.setdefault(methods, []).append(dataset)
     for methods, datasets in on.items():
-        _say(console, f"not part of the suite on {', '.join(datasets)}: {', '.join(methods)} (name them to run them)")
+        say(console, f"not part of the suite on {', '.join(datasets)}: {', '.join(methods)} (name them to run them)")
 
 
 def _print_results(session: Session, plan: Plan, console: Console) -> bool:
     """Print and write the board of every readable record; true if some are not."""
     from ..board import make_board
-    from ..leaderboard import write_leaderboard
-    from ..record import read_records
+    from ..leaderboard import read_everything, write_leaderboard
     from ..render.terminal import print_board
 
-    broken: list[str] = []
-    records = list(read_records(session.results, broken))
-    written = write_leaderboard(session.results, records)
+    everything = read_everything(session.results)
+    written = write_leaderboard(session.results, everything)
     shown = {(plan.rules.name, row.dataset, row.backbone) for row in plan.rows}
-    here = [record for record in records if (record.rules, record.dataset, record.backbone) in shown]
+    here = [record for record in everything.records if (record.rules, record.dataset, record.backbone) in shown]
     print_board(make_board(here), console)
-    _say(console, f"written: {written}")
-    for message in broken:
-        _say(console, f"left out: {message}")
-    return bool(broken)
+    say(console, f"written: {written}")
+    for message in everything.broken:
+        say(console, f"left out: {message}")
+    return bool(everything.broken)
 
 
 def _print_failures(tally: Tally, console: Console, *, debug: bool) -> None:
@@ -286,16 +276,9 @@ def _print_failures(tally: Tally, console: Console, *, debug: bool) -> None:
     for (name, message), failures in grouped.items():
         text = message if message not in told else f"as {told[message]}"
         told.setdefault(message, name)
-        _say(console, f"  {name} · seed {', '.join(str(failure.seed) for failure in failures)}: {text}")
+        say(console, f"  {name} · seed {', '.join(str(failure.seed) for failure in failures)}: {text}")
         if failures[0].traceback and debug:
-            _say(console, f"\n{failures[0].traceback}\n")
+            say(console, f"\n{failures[0].traceback}\n")
         elif failures[0].traceback:
-            _say(console, f"    traceback: {failures[0].row.path}")
-    _say(console, "run the same command to try them again")
-
-
-def _say(console: Console, text: str) -> None:
-    """Print text as it is: wrapped at words in a terminal, whole lines elsewhere."""
-    from ..errors import plain
-
-    console.print(plain(text), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+            say(console, f"    traceback: {failures[0].row.path}")
+    say(console, "run the same command to try them again")

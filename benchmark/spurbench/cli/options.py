@@ -28,6 +28,11 @@ def complete_datasets(incomplete: str) -> list[str]:
     return _complete("spurbench.datasets", incomplete)
 
 
+def complete_discoverers(incomplete: str) -> list[str]:
+    """Discoverer names, one of which can be asked for."""
+    return [name for name in _complete("spurbench.discoverers", incomplete) if name != "all"]
+
+
 def complete_backbones(incomplete: str) -> list[str]:
     """Backbone names: the studied ones and the families."""
     from ..backbones.open_clip import STUDIED
@@ -49,6 +54,41 @@ def complete_suites(incomplete: str) -> list[str]:
     from ..rules import names_in
 
     return [name for name in names_in("suites") if name.startswith(incomplete)]
+
+
+def complete_families(incomplete: str) -> list[str]:
+    """Names of the families of planted settings."""
+    from ..rules import names_in
+
+    return [name for name in names_in("planted/families") if name.startswith(incomplete)]
+
+
+def names_of(written: str | None) -> list[str] | None:
+    """The names of a comma-separated list; None where nothing was written. Raises UsageError for an empty list."""
+    from ..errors import UsageError
+
+    if written is None:
+        return None
+    names = [part.strip() for part in written.split(",") if part.strip()]
+    if not names:
+        raise UsageError("an empty list of names; leave the option out for all")
+    return names
+
+
+def numbers_of(option: str, written: str | None, low: float, high: float) -> list[float] | None:
+    """The numbers of a comma-separated list, each within bounds. Raises UsageError."""
+    from ..errors import UsageError
+
+    numbers = []
+    for name in names_of(written) or ():
+        try:
+            number = float(name)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high:
+            raise UsageError(f"{option} takes numbers from {low:g} to {high:g}, not '{name}'")
+        numbers.append(number)
+    return numbers or None
 
 
 GRID, PLACES, HOW = "What to run", "Where things are", "How to run"

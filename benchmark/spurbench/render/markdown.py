@@ -8,7 +8,9 @@ from tabulate import tabulate
 
 from ..board import Board, BoardRow
 from ..errors import plain
+from ..planted.board import PlantedBoard
 from . import COLUMNS, budget, percent, with_deviation
+from .planted import HOW, summary, tables
 
 # Underscores inside a word are plain text in GitHub's Markdown; escaping them would only hurt reading it as text.
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -32,8 +34,8 @@ How to read it:
 """
 
 
-def to_markdown(board: Board) -> str:
-    """The whole document."""
+def to_markdown(board: Board, planted: PlantedBoard | None = None) -> str:
+    """The whole document; the section "Discovery" where there are planted records."""
     lines = ["# Leaderboard", "", *_summary(board), ""]
     lines += [f"Selected by `{board.selection}`: {_MEANING[board.selection]}.", ""]
     for (rules, dataset, backbone), rows in board.tables():
@@ -43,8 +45,21 @@ def to_markdown(board: Board) -> str:
         lines += ["", "</details>", ""]
         lines += [f"- {_text(row.method)} failed: {_text(row.failure)}" for row in rows if row.failure]
         lines += [""] if any(row.failure for row in rows) else []
+    if planted is not None and planted.tried:
+        lines += _discovery(planted)
     lines += [HOW_TO_READ]
     return "\n".join(lines)
+
+
+def _discovery(planted: PlantedBoard) -> list[str]:
+    lines = ["## Discovery", "", f"{summary(planted)}.", "", HOW, ""]
+    for table in tables(planted):
+        align = ["left" if place < table.words else "right" for place in range(len(table.headings))]
+        body = [[_text(cell) for cell in row] for row in table.rows]
+        lines += [f"**{_text(table.caption)}**", ""]
+        headings = [_text(heading) for heading in table.headings]
+        lines += [tabulate(body, headings, "pipe", colalign=align, disable_numparse=True), ""]
+    return lines
 
 
 def _summary(board: Board) -> list[str]:

@@ -8,7 +8,9 @@ from rich.text import Text
 
 from ..board import Board, BoardRow
 from ..errors import plain
+from ..planted.board import PlantedBoard
 from . import COLUMNS, Column, budget
+from .planted import summary, tables
 
 WIDE = 140
 LONG = 24
@@ -21,6 +23,18 @@ def print_board(board: Board, console: Console) -> None:
     for (rules, dataset, backbone), rows in board.tables():
         caption = f"rules {rules} ({budget(rows)}), selected by {board.selection}"
         console.print(_table(f"{dataset} · {backbone}", caption, columns, rows))
+
+
+def print_planted(board: PlantedBoard, console: Console) -> None:
+    """Print every table of the planted records."""
+    console.print(summary(board), markup=False, highlight=False)
+    for made in tables(board):
+        table = Table(title=Text(plain(made.caption), "bold"), title_justify="left")
+        for place, heading in enumerate(made.headings):
+            table.add_column(Text(plain(heading)), justify="left" if place < made.words else "right", overflow="fold")
+        for row in made.rows:
+            table.add_row(*(Text(plain(cell)) for cell in row))
+        console.print(table)
 
 
 def _table(title: str, caption: str, columns: list[Column], rows: list[BoardRow]) -> Table:
