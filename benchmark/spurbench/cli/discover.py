@@ -211,7 +211,17 @@ def _telling(console: Console) -> Iterator[Callable[[str], None]]:
     from ..errors import plain
 
     if not console.is_terminal:
-        yield lambda line: typer.echo(plain(line), err=True)
+        told = ""
+
+        def tell(line: str) -> None:
+            nonlocal told
+            # How far it has come is news for those who watch.
+            what = line.rstrip("0123456789,/ ")
+            if what != told:
+                typer.echo(plain(what), err=True)
+            told = what
+
+        yield tell
         return
     with console.status("looking at data and weights") as status:
         yield lambda line: status.update(Text(plain(line)))
