@@ -38,7 +38,7 @@ def build_features(session: Session, kinds: str) -> Iterator[str]:
             backbone = resolve(session.registries.backbones, spec, session.setting)
             label = f"{data.card.name} · {backbone.card.name}"
             _, speed = store.images(
-                data.fingerprint,
+                data.encoded,
                 backbone,
                 partial(backbone.load, session.torch_device),
                 data.examples.photos,

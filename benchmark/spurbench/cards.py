@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from .attribute_text import WORDS, AttributeText, Concepts, Word, is_template
 
-Input = Literal["embeddings", "penultimate", "regions", "images", "text"]
+Input = Literal["embeddings", "penultimate", "regions", "images", "text", "classifier"]
 Track = Literal["head", "projection", "image"]
 SPLITS = ("train", "val", "test")
 
@@ -67,6 +67,10 @@ class PromptSet:
     templates: tuple[str, ...] = ()
     open_clip_list: str = ""
     source: str = ""
+    class_names: tuple[str, ...] = ()
+    """How these prompts say the classes, one by one, where not as the data set's card does; they may repeat."""
+    open_clip_names: str = ""
+    """Or the list of ImageNet-1K's names that open_clip ships, by its name there, for data sets with `imagenet`."""
 
     def __post_init__(self) -> None:
         check_name("prompt set", self.name)
@@ -75,6 +79,8 @@ class PromptSet:
         for template in self.templates:
             if not is_template(template):
                 raise ValueError(f"prompt set {self.name}: template {template!r} needs one {{}} and no other braces")
+        if isinstance(self.class_names, str) or (self.class_names and self.open_clip_names):
+            raise ValueError(f"prompt set {self.name}: give class names, as a tuple, or the name of open_clip's list")
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ class DatasetCard:
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     download: str = ""
     """What a download is and how large, for the person who is asked to wait; empty when nothing can be fetched."""
+    imagenet: tuple[int, ...] = ()
+    """ImageNet-1K index (0..999) of each class, where every class is one of ImageNet-1K's; else empty."""
     regions: str = "grid3"
     """Which regions of its photos are looked at unless told otherwise (see `regions.parse`)."""
     own_features: bool = False
@@ -112,6 +120,15 @@ class DatasetCard:
             raise ValueError(f"data set {self.name}: needs at least one attribute value and one prompt set")
         if self.attribute_prompts and len(self.attribute_prompts) != len(self.attributes):
             raise ValueError(f"data set {self.name}: one attribute prompt per attribute value, or none")
+        if self.imagenet and (
+            len(set(self.imagenet)) < len(self.classes) or not set(self.imagenet) <= set(range(1000))
+        ):
+            raise ValueError(f"data set {self.name}: one ImageNet-1K index in 0..999 per class, all different, or none")
+        for prompts in self.prompts:
+            if prompts.class_names and len(prompts.class_names) != len(self.classes):
+                raise ValueError(f"data set {self.name}: prompt set {prompts.name} needs one name per class")
+            if prompts.open_clip_names and not self.imagenet:
+                raise ValueError(f"data set {self.name}: prompt set {prompts.name} needs the classes' ImageNet indices")
         for name in ("values", "names", "settings"):
             phrases = getattr(self.attribute_text, name)
             if phrases and len(phrases) != len(self.attributes):
@@ -230,6 +247,8 @@ class BackboneCard:
     """Where the weights are or come from: a path, a URL, or a hub repository."""
     licence: str = "see the weights' publisher"
     has_text: bool = True
+    has_classifier: bool = False
+    """Whether it brings a classifier of ImageNet-1K, in ImageNet's order."""
     activation: str = ""
     precision: str = "fp32"
 

@@ -104,6 +104,8 @@ class Examples:
         n_classes, n_attributes: K and A.
         photos: n images, or None where `features` is given.
         features: the data set's own features, or None where `photos` is given.
+        candidates: (K, K) bool, row y: the classes that an example of class y is told apart from, y among them; None:
+            all. Those of another class are left out before the most likely one is taken, for every method alike.
     """
 
     ids: Sequence[str]
@@ -114,6 +116,7 @@ class Examples:
     n_attributes: int
     photos: Photos | None = None
     features: OwnFeatures | None = None
+    candidates: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -142,6 +145,10 @@ class Examples:
             raise DataError(f"{len(self.photos)} photos for {n} examples")
         if self.features is not None:
             self._check_features(self.features, n)
+        if self.candidates is not None:
+            among = self.candidates
+            if among.dtype != np.bool_ or among.shape != (self.n_classes, self.n_classes) or not among.diagonal().all():
+                raise DataError(f"candidates must be ({self.n_classes}, {self.n_classes}) bool, true on the diagonal")
 
     def _check_features(self, features: OwnFeatures, n: int) -> None:
         x = features.embeddings
@@ -197,7 +204,8 @@ class Examples:
                 *(c.tobytes() for c in (self.y, self.a, self.split)),
             ]
         )
-        return digest([list(card.classes), list(card.attributes), columns, content])
+        among = [] if self.candidates is None else [sha256_of([self.candidates.tobytes()])]
+        return digest([list(card.classes), list(card.attributes), columns, content, *among])
 
 
 class FeatureSource(Protocol):

@@ -38,7 +38,7 @@ class Judge:
         view = view_of(self.method, self.prepared, "evaluation", rows[order])
         outcomes: list[Predictions | ConfigurationError] = []
         for kind, some in groupby(predictors, type):
-            outcomes += [self._classes(logits, order) for logits in self._logits(kind, list(some), view)]
+            outcomes += [self._classes(logits, rows, order) for logits in self._logits(kind, list(some), view)]
         return outcomes
 
     def _logits(self, kind: type, predictors: list[Predictor], view: View) -> Iterable[Any]:
@@ -53,7 +53,7 @@ class Judge:
             raise MethodError(f"logits_many returned {got} for {len(predictors)} predictors")
         return answers
 
-    def _classes(self, logits: Any, order: Ints) -> Predictions | ConfigurationError:
+    def _classes(self, logits: Any, rows: Ints, order: Ints) -> Predictions | ConfigurationError:
         expected = (len(order), self.prepared.examples.n_classes)
         if isinstance(logits, ConfigurationError):
             return logits
@@ -66,6 +66,10 @@ class Judge:
         if not bool(finite.all()):
             wrong = int((~finite).sum())
             return ConfigurationError(f"logits are NaN or infinite for {wrong} of {len(order)} examples")
+        examples = self.prepared.examples
+        if examples.candidates is not None:
+            among = torch.from_numpy(examples.candidates)[torch.from_numpy(examples.y[rows[order]])]
+            logits = logits.masked_fill(~among, -torch.inf)
         predictions = np.empty(len(order), dtype=np.int16)
         predictions[order] = logits.argmax(dim=1).numpy()
         return predictions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,13 @@ class LoadedData:
     def card(self) -> DatasetCard:
         """The data set's card."""
         return self.dataset.card
+
+    @property
+    def encoded(self) -> str:
+        """What features of the photos go by: the fingerprint, whatever the photos are told apart from afterwards."""
+        if self.examples.candidates is None:
+            return self.fingerprint
+        return replace(self.examples, candidates=None).fingerprint(self.card, self.hashes)
 
     def region_source(self, spec: str | None = None) -> Source:
         """Where regions come from (see `regions.parse`), those on the card without a spec; read once.
@@ -122,7 +129,7 @@ def impossible_reason(method_card: Any, data: LoadedData, backbone: Backbone | N
     inputs, examples, card = method_card.inputs, data.examples, data.card
     own = examples.features
     if own is not None:
-        without = [kind for kind in ("penultimate", "regions", "images") if kind in inputs]
+        without = [kind for kind in ("penultimate", "regions", "images", "classifier") if kind in inputs]
         if without:
             return f"needs {' and '.join(without)}; {card.name} has embeddings only"
         if "text" in inputs and own.class_text is None:
@@ -135,6 +142,10 @@ def impossible_reason(method_card: Any, data: LoadedData, backbone: Backbone | N
     elif backbone is not None:
         if "text" in inputs and not backbone.card.has_text:
             return f"needs a text tower; {backbone.card.name} has an image tower only"
+        if "classifier" in inputs and not backbone.card.has_classifier:
+            return f"needs a classifier that came with the backbone; {backbone.card.name} has none"
+        if "classifier" in inputs and not card.imagenet:
+            return f"needs classes of ImageNet-1K; those of {card.name} are others"
         if "regions" in inputs:
             try:
                 data.region_source()
@@ -178,6 +189,8 @@ def key_parts(method: Any, data: LoadedData, backbone: Backbone | None, rules: R
         "inputs": sorted(card.inputs),
         "refit": card.refit,
     }
+    if "classifier" in card.inputs:
+        parts["imagenet"] = list(data.card.imagenet)
     if "regions" in card.inputs:
         parts["regions"] = data.region_source().identity
     if "text" in card.inputs and data.examples.features is None:
@@ -185,6 +198,9 @@ def key_parts(method: Any, data: LoadedData, backbone: Backbone | None, rules: R
         # A list of open_clip's is known by its name there and the version that ships it.
         shipped = [prompts.open_clip_list, version("open_clip_torch")] if prompts.open_clip_list else []
         parts["prompts"] = [prompts.name, list(prompts.templates), shipped]
+        if prompts.class_names or prompts.open_clip_names:
+            names = [prompts.open_clip_names, version("open_clip_torch")] if prompts.open_clip_names else []
+            parts["class_names"] = [*names, *prompts.class_names]
         parts["attribute_prompts"] = list(data.card.attribute_prompts)
         if set(card.words) - {"concepts"}:
             parts["attribute_text"] = asdict(data.card.attribute_text)

@@ -26,6 +26,7 @@ class ModelSpace:
     Attributes:
         tower: loads the backbone's tower; None where a data set brings its own features.
         memo: what was computed with the frozen text trunk, shared by the tasks of one data set and backbone.
+        imagenet: ImageNet-1K index of each of the K classes; empty where they are others.
     """
 
     method: str
@@ -33,6 +34,7 @@ class ModelSpace:
     tower: Callable[[], Tower] | None
     device: torch.device
     memo: dict[tuple[str, ...], torch.Tensor] = field(default_factory=dict)
+    imagenet: tuple[int, ...] = ()
 
     def trunk(self) -> nn.Module:
         """(b, 3, H, W) -> penultimate activations. Raises MethodError unless the input `images` is declared."""
@@ -44,6 +46,23 @@ class ModelSpace:
         if "images" not in self.inputs:
             self._check("penultimate")
         return self._copy(self._parts().projection)
+
+    def classifier(self) -> nn.Linear:
+        """Embeddings (b, d) -> (b, K), the backbone's own classifier of ImageNet-1K, of the data set's classes alone.
+
+        Raises MethodError unless the input `classifier` is declared, and where there is none.
+        """
+        self._check("classifier")
+        own = self._tower().classifier
+        if own is None or not self.imagenet:
+            raise MethodError(f"method '{self.method}' needs a classifier of ImageNet's classes, and there is none")
+        rows = torch.tensor(self.imagenet)
+        part = nn.Linear(own.in_features, len(rows), bias=own.bias is not None)
+        with torch.no_grad():
+            part.weight.copy_(own.weight.cpu()[rows])
+            if own.bias is not None:
+                part.bias.copy_(own.bias.cpu()[rows])
+        return part.eval().to(self.device)
 
     def text_trunk(self) -> nn.Module:
         """Tokens (n, L) -> (n, w). Raises MethodError unless the input `text` is declared."""

@@ -46,12 +46,17 @@ class Registry(Generic[T]):
     Args:
         kind: singular noun for messages, e.g. `method`.
         group: entry-point group, e.g. `spurbench.methods`; empty for none.
+        of_folders: the entry that a folder's path stands for: `DIR` is short for `folder:DIR`. A registered name is
+            never taken for a folder.
         extras: things that stand behind a plus, as in `group_dro+george`, and `compose.Composed` joins to one of these,
             which are methods: they take pinned hyper-parameters too, as in `group_dro:eta=0.1` (`pinned.Pinned`).
     """
 
-    def __init__(self, kind: str, group: str = "", extras: Registry[Any] | None = None) -> None:
+    def __init__(
+        self, kind: str, group: str = "", extras: Registry[Any] | None = None, of_folders: str | None = None
+    ) -> None:
         self.kind = kind
+        self._of_folders = of_folders
         self._extras = extras
         self._entries: dict[str, Entry] = {}
         self._made: dict[str, T] = {}
@@ -110,7 +115,15 @@ class Registry(Generic[T]):
         prefix, colon, argument = name.partition(":")
         if colon and prefix in self._entries:
             return self._entries[prefix], argument
+        if self._is_folder(name):
+            return self._entries[self._of_folders or ""], name
+        if self._of_folders is not None and ("/" in prefix or prefix.startswith((".", "~"))):
+            raise UsageError(f"there is no folder {name}, and no {self.kind} is called so")
         raise UnknownNameError(self.kind, name if self._extras is None else prefix, self._entries)
+
+    def _is_folder(self, name: str) -> bool:
+        """Whether a name that is not registered is the path of a folder here, for a registry that opens some."""
+        return self._of_folders in self._entries and Path(name).expanduser().is_dir()
 
     def _joined(self, base: str, extra: str) -> Entry:
         """The entry for two things that are composed; it counts as foreign if one of them is."""
@@ -203,7 +216,7 @@ class Registry(Generic[T]):
     def _is_glob(self, pattern: str) -> bool:
         """True for a pattern; brackets in an argument, as in `folder:/photos [1]`, are just a name."""
         prefix, colon, _ = pattern.partition(":")
-        if colon and prefix in self._entries:
+        if (colon and prefix in self._entries) or self._is_folder(pattern):
             return False
         return any(mark in pattern for mark in "*?[")
 
@@ -253,7 +266,7 @@ def load_registries(plugins: Sequence[str] = ()) -> Registries:
     inferences: Registry[Any] = Registry("group inference", "spurbench.inferences")
     registries = Registries(
         Registry("method", "spurbench.methods", extras=inferences),
-        Registry("dataset", "spurbench.datasets"),
+        Registry("dataset", "spurbench.datasets", of_folders="folder"),
         Registry("backbone", "spurbench.backbones"),
         inferences,
         Registry("discoverer", "spurbench.discoverers"),

@@ -33,6 +33,8 @@ class Text:
     """Noun phrases -> unit vectors made as the class vectors are; None where a data set brings its own features."""
     templates: tuple[str, ...] = ()
     """Of the prompt set in use, with one `{}` for a noun phrase; none where a data set brings its own features."""
+    class_names: tuple[str, ...] = ()
+    """How the prompts say the classes; none: as the card does."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,16 @@ def make_task(method: Method, prepared: Prepared, train: View, validation_rows: 
             encoder=text.encode if text else None,
             prompted=text.prompted if text else None,
             templates=text.templates if text else (),
-            class_names=prepared.card.classes if text else (),
+            class_names=(text.class_names or prepared.card.classes) if text else (),
             words=card.words,
             attribute_text=prepared.card.attribute_text
             if text and supervision.attribute_text and set(card.words) - {"concepts"}
             else None,
             concept_pairs=prepared.card.concepts if text and "concepts" in card.words else None,
         ),
-        model=ModelSpace(card.name, card.inputs, prepared.tower, prepared.device, prepared.memo),
+        model=ModelSpace(
+            card.name, card.inputs, prepared.tower, prepared.device, prepared.memo, prepared.card.imagenet
+        ),
         seed=seed,
         device=prepared.device,
         val_view=view_of(method, prepared, "val", validation_rows, labels=True, attribute=supervision.val_groups)

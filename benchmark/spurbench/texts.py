@@ -31,8 +31,9 @@ def text_of(
     Each template is embedded, unit-normalised, averaged over the set, and normalised again.
     """
     templates = _templates(card.prompt_set(rules.prompts))
-    n_class_prompts = len(card.classes) * len(templates)
-    prompts = _filled(templates, card.classes)
+    names = _names(card, card.prompt_set(rules.prompts))
+    n_class_prompts = len(names) * len(templates)
+    prompts = _filled(templates, names)
     embedded, scale = store.texts(backbone, tower, [*prompts, *card.attribute_prompts])
     attribute = unit(embedded[n_class_prompts:]) if card.attribute_prompts else None
 
@@ -43,7 +44,7 @@ def text_of(
         return _averaged(encode(_filled(templates, nouns)), len(templates))
 
     classes = _averaged(embedded[:n_class_prompts], len(templates))
-    return Text(classes, attribute, scale, encode, prompted, tuple(templates))
+    return Text(classes, attribute, scale, encode, prompted, tuple(templates), names)
 
 
 def _filled(templates: Sequence[str], nouns: Sequence[str]) -> list[str]:
@@ -61,6 +62,16 @@ def _templates(prompts: PromptSet) -> Sequence[str]:
     import open_clip
 
     return [template("{}") for template in getattr(open_clip, prompts.open_clip_list)]
+
+
+def _names(card: DatasetCard, prompts: PromptSet) -> tuple[str, ...]:
+    """How the prompts say the classes."""
+    if not prompts.open_clip_names:
+        return prompts.class_names or card.classes
+    import open_clip
+
+    every = getattr(open_clip, prompts.open_clip_names)
+    return tuple(every[index] for index in card.imagenet)
 
 
 def own_text(own: OwnFeatures) -> Text | None:

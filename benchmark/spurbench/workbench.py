@@ -121,7 +121,7 @@ class Workbench:
         assert photos is not None
         regions = RegionFeatures(
             self.store,
-            self.data.fingerprint,
+            self.data.encoded,
             self.backbone,
             self.tower,
             photos,
@@ -138,7 +138,7 @@ class Workbench:
         assert data.examples.photos is not None
         label = f"{data.card.name} · {self.backbone.card.name}"
         found, speed = self.store.images(
-            data.fingerprint,
+            data.encoded,
             self.backbone,
             self.tower,
             data.examples.photos,

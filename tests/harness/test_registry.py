@@ -344,3 +344,25 @@ def test_a_plugin_cannot_be_interrupted_into_an_error(tmp_path: Path) -> None:
 
 def test_every_error_of_a_registry_is_meant_for_the_user() -> None:
     assert all(issubclass(error, SpurbenchError) for error in (PluginError, UnknownNameError, UsageError))
+
+
+def test_a_folder_stands_for_the_entry_that_opens_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Registry[Any] = Registry("dataset", of_folders="folder")
+    made.add("folder", "here", lambda: Folder)
+    made.add("plain", "here", lambda: Plain)
+    odd = tmp_path / "photos [1]: *"
+    odd.mkdir()
+    assert made.get(str(odd)).argument == str(odd)
+    assert made.select([str(odd), "plain"]) == [str(odd), "plain"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "built").mkdir()
+    (tmp_path / "plain").mkdir()
+    assert made.get("built").argument == "built"
+    assert made.get("./plain").argument == "./plain"
+    assert isinstance(made.get("plain"), Plain), "a registered name comes before a folder of that name"
+    with pytest.raises(UsageError, match="there is no folder ./biult"):
+        made.select(["./biult"])
+    with pytest.raises(UnknownNameError, match="did you mean plain"):
+        made.select(["plian"])
+    with pytest.raises(UnknownNameError):
+        registry("a").get("built")

@@ -54,6 +54,7 @@ class Tower:
         precision: fp32, or bf16 for the towers' matrix products.
         regions: images, and boxes (b, r, 4) in shares of what the tower sees, NaN for none -> (b, 1 + r, d), the
             image's embedding and its regions' (`spatial.SpatialTower`); None for a tower without a spatial map.
+        classifier: embeddings -> (b, 1000), of ImageNet-1K, that a supervised model was trained with; else None.
     """
 
     preprocess: Callable[[Image.Image], torch.Tensor]
@@ -64,6 +65,7 @@ class Tower:
     parts: Parts | None = None
     precision: str = "fp32"
     regions: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    classifier: nn.Linear | None = None
 
 
 class Backbone(Protocol):

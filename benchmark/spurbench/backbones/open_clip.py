@@ -22,6 +22,7 @@ SAFE_WEIGHTS, PICKLED_WEIGHTS = "open_clip_model.safetensors", "open_clip_pytorc
 CONFIG = "open_clip_config.json"
 DEFAULT_TAG = "openai"
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+MISTAKEN = "GELU, in place of the QuickGELU of its training"
 STUDIED = ("RN50", "RN101", "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px")
 """OpenAI's CLIP models that the papers of this field report: what `all` means."""
 
@@ -68,6 +69,8 @@ class OpenClip:
 
     The tag defaults to `openai`. It decides the activation: OpenAI's models use QuickGELU, most others GELU, and a
     network run with the other one gives plausible but wrong features. A checkpoint is run with its tag's activation.
+    Published numbers exist that were made so: `NAME-gelu:tag` runs weights that were trained with QuickGELU with GELU,
+    under that name.
     """
 
     usage = "NAME[:tag][=checkpoint]"
@@ -83,7 +86,7 @@ class OpenClip:
         """Find the weights and describe the model. Raises UnknownNameError, UsageError or WeightsError."""
         catalogue = Catalogue(setting.cache)
         wanted = self.name.replace("/", "-").replace("@336px", "-336")
-        architecture = wanted.removesuffix("-quickgelu")
+        architecture = wanted.removesuffix("-quickgelu").removesuffix("-gelu")
         if architecture not in catalogue.architectures:
             raise UnknownNameError("backbone", self.name, {*STUDIED, *map(display_name, catalogue.architectures)})
         tags = catalogue.tags(architecture)
@@ -100,6 +103,12 @@ class OpenClip:
                     f"GELU; write {display_name(architecture)}:{tag}"
                 )
             quick_gelu = True
+        mistaken = wanted.endswith("-gelu")
+        if mistaken and not quick_gelu:
+            raise WeightsError(
+                f"{self.name}: the weights '{tag}' were trained with GELU; write {display_name(architecture)}:{tag}"
+            )
+        quick_gelu = quick_gelu and not mistaken
         weights = self._weights(settings, setting, architecture, tag, catalogue)
         config = catalogue.config(architecture)
         own = bool(config.get("quick_gelu", False))
@@ -111,7 +120,7 @@ class OpenClip:
         preprocess: dict[str, Any] = {name: settings[name] for name in PREPROCESSING if name in settings}
         description = {"config": {**config, "quick_gelu": quick_gelu}, "preprocess": preprocess}
         sha256 = setting.hashes.file(weights)
-        name = display_name(architecture) + ("" if tag == DEFAULT_TAG else f":{tag}")
+        name = display_name(architecture) + ("-gelu" if mistaken else "") + ("" if tag == DEFAULT_TAG else f":{tag}")
         if self.checkpoint is not None:
             name = f"{name}={self.checkpoint.name}@{sha256[:8]}"
         return OpenClipBackbone(
@@ -119,7 +128,7 @@ class OpenClip:
                 name=name,
                 title=f"open_clip {architecture}, {tag if self.checkpoint is None else 'checkpoint'} weights",
                 weights=weights.name if self.checkpoint else settings.get("hf_hub") or settings.get("url", ""),
-                activation="QuickGELU" if quick_gelu else "GELU",
+                activation="QuickGELU" if quick_gelu else MISTAKEN if mistaken else "GELU",
                 precision=setting.precision,
             ),
             fingerprint=digest([description, sha256, setting.precision]),

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .. import imagenet
 from ..cards import BackboneCard
 from ..errors import UsageError, WeightsError
 from ..files import digest, safe_name, write_atomic
@@ -24,9 +25,10 @@ class TimmBackbone:
     fingerprint: str
     model: str
     weights: Path
+    """With the classifier of ImageNet-1K if the card says so; else whatever classifier they hold is left out."""
 
     def load(self, device: str) -> Tower:
-        """The model without its classifier. Raises WeightsError."""
+        """The model, its classifier apart. Raises WeightsError."""
         from .towers import timm_tower
 
         return timm_tower(self, device)
@@ -59,6 +61,8 @@ class Timm:
                 weights=weights.name if self.checkpoint else config.get("hf_hub_id") or config.get("url") or "",
                 licence=config.get("license") or "see the weights' publisher",
                 has_text=False,
+                # What a checkpoint of one's own tells apart, nobody says.
+                has_classifier=self.checkpoint is None and config.get("num_classes") == imagenet.SIZE,
                 precision=setting.precision,
             ),
             fingerprint=digest([self.model, config, sha256, setting.precision]),

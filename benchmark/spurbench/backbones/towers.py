@@ -24,6 +24,7 @@ from .spatial import spatial
 if TYPE_CHECKING:
     from .open_clip import OpenClipBackbone
     from .timm import TimmBackbone
+    from .torchvision import TorchvisionBackbone
 
 Step = Callable[..., torch.Tensor]
 TEXT_BATCH = 256
@@ -114,13 +115,17 @@ def timm_tower(backbone: TimmBackbone, device: str) -> Tower:
     """The tower of a timm model; its pooled features are the embeddings. Raises WeightsError."""
     import timm
 
+    own: dict[str, Any] = {} if backbone.card.has_classifier else {"num_classes": 0}
     with _weights_errors(backbone.weights), _nothing_missing():
         model = timm.create_model(
             backbone.model,
             pretrained=True,
-            num_classes=0,
             pretrained_cfg_overlay={"file": str(backbone.weights), "hf_hub_id": None, "url": ""},
+            **own,
         )
+    last: Any = model
+    classifier = last.get_classifier() if backbone.card.has_classifier else None
+    last.reset_classifier(0)
     model.eval().requires_grad_(False).to(device)
     if device == "cpu":
         model.to(memory_format=torch.channels_last)
@@ -134,7 +139,36 @@ def timm_tower(backbone: TimmBackbone, device: str) -> Tower:
         None,
         1.0,
         regions=_regions(model, nn.Identity(), cast),
+        classifier=_frozen(classifier),
     )
+
+
+def torchvision_tower(backbone: TorchvisionBackbone, device: str) -> Tower:
+    """The tower of a torchvision model; what its last linear layer takes are the embeddings. Raises WeightsError."""
+    from torchvision.models import get_model
+
+    with _weights_errors(backbone.weights):
+        # Two models scale their input otherwise where they are built for torchvision's own weights.
+        scaled = {"transform_input": True} if backbone.model in ("googlenet", "inception_v3") else {}
+        model = get_model(backbone.model, weights=None, **scaled)
+        model.load_state_dict(torch.load(backbone.weights, map_location="cpu", weights_only=True))
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise WeightsError(
+            f"torchvision's {backbone.model} ends in no linear layer, so it gives no embeddings; name another model"
+        )
+    name, classifier = linear[-1]
+    model.set_submodule(name, nn.Identity())
+    model.eval().requires_grad_(False).to(device)
+    if device == "cpu":
+        model.to(memory_format=torch.channels_last)
+    cast = _casting(backbone.card.precision, device)
+    return Tower(backbone.transform(), cast(model), cast(nn.Identity()), None, 1.0, classifier=_frozen(classifier))
+
+
+def _frozen(classifier: nn.Module | None) -> nn.Linear | None:
+    """A classifier as it is used on embeddings; None for one that is no linear layer."""
+    return classifier.eval().requires_grad_(False) if isinstance(classifier, nn.Linear) else None
 
 
 @contextmanager
