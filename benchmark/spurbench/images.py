@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -22,17 +26,21 @@ class PhotoFiles:
 
     Attributes:
         paths: the files, row by row.
+        tolerant: whether a JPEG that was cut short is shown as far as it goes (`cut_short` names them); otherwise it is
+            an error, as a file that is no photo always is.
     """
 
     paths: Sequence[Path]
+    tolerant: bool = False
     at_once = 1
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def open(self, rows: Sequence[int]) -> list[Image.Image]:
-        """The rows' files by `open_rgb`. Raises DataError."""
-        return [open_rgb(self.paths[row]) for row in rows]
+        """The rows' files by `open_rgb`, or by `open_tolerant`. Raises DataError."""
+        paths = [self.paths[row] for row in rows]
+        return [open_tolerant(path)[0] if self.tolerant else open_rgb(path) for path in paths]
 
     def fingerprint(self, ids: Sequence[str], hashes: HashCache) -> str:
         """sha256 over the content of the files, wherever they lie."""
@@ -49,19 +57,93 @@ def open_rgb(path: Path) -> Image.Image:
         DataError: the file is empty, truncated, not an image, or too large to be a photo.
     """
     try:
-        image: Image.Image
-        with Image.open(path) as image:
-            # Pillow only warns up to twice its limit, and warnings cannot be made errors in one thread alone.
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                raise ValueError(f"{image.width} x {image.height} pixels are too many for a photo")
-            image.load()
-            if image.mode == "RGB" and "transparency" not in image.info and not image.getexif():
-                return image.copy()
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgb(image)
+        return _decoded(path)
     except Exception as error:
-        reason = "empty file" if _is_empty(path) else f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: {reason}") from error
+        raise _unreadable(path, error) from error
+
+
+def open_tolerant(path: Path) -> tuple[Image.Image, bool]:
+    """As `open_rgb`, but a JPEG that was cut short is shown as far as it goes, grey where nothing is left of it.
+
+    Returns:
+        the image, and whether it was cut short, be it by its end mark alone.
+
+    Raises:
+        DataError: nothing can be shown, for the reasons of `open_rgb`.
+    """
+    try:
+        return open_rgb(path), False
+    except DataError:
+        # Pillow's own switch is a global one, which would hide broken photos from other threads as well.
+        with contextlib.suppress(Exception):
+            return _decoded(io.BytesIO(_ended(path.read_bytes()))), True
+        raise
+
+
+def cut_short(paths: Iterable[Path]) -> list[Path]:
+    """Those JPEGs of which `open_tolerant` shows a part only. Of whole ones little more than the end is read."""
+    return [path for path in paths if _lacks_end(path) and _is_cut(path)]
+
+
+def _lacks_end(path: Path) -> bool:
+    """Whether a file begins as a JPEG does, and has no end mark near its end, behind which cameras write notes."""
+    try:
+        with path.open("rb", buffering=0) as stream:
+            if stream.read(len(_START)) != _START:
+                return False
+            size = stream.seek(0, io.SEEK_END)
+            stream.seek(max(0, size - _NEAR))
+            return _END not in stream.read(_NEAR)
+    except OSError:
+        return False
+
+
+def _is_cut(path: Path) -> bool:
+    try:
+        return open_tolerant(path)[1]
+    except DataError:
+        return False
+
+
+_NEAR = 1024
+_START, _END = b"\xff\xd8\xff", b"\xff\xd9"
+_SEGMENT = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""A JPEG's marks, but for those within the pixels: stuffed bytes and restarts."""
+
+
+def _ended(content: bytes) -> bytes:
+    """A JPEG without what is incomplete behind its last whole segment, and with the end mark after which libjpeg fills
+    in the missing pixels.
+
+    Raises:
+        ValueError: it is no JPEG.
+    """
+    if not content.startswith(_START):
+        raise ValueError("not a JPEG")
+    whole = 2
+    while (mark := _SEGMENT.search(content, whole)) is not None and mark[0] != _END:
+        whole = mark.end() + int.from_bytes(content[mark.end() : mark.end() + 2], "big")
+        if whole > len(content) or mark.end() + 2 > len(content):
+            return content[: mark.start()] + _END
+    return content + _END
+
+
+def _decoded(file: Path | BinaryIO) -> Image.Image:
+    image: Image.Image
+    with Image.open(file) as image:
+        # Pillow only warns up to twice its limit, and warnings cannot be made errors in one thread alone.
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise ValueError(f"{image.width} x {image.height} pixels are too many for a photo")
+        image.load()
+        if image.mode == "RGB" and "transparency" not in image.info and not image.getexif():
+            return image.copy()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    reason = "empty file" if _is_empty(path) else f"{type(error).__name__}: {error}"
+    return DataError(f"{path}: {reason}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

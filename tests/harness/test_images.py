@@ -7,13 +7,14 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from spurbench.errors import DataError
-from spurbench.images import SUFFIXES, open_rgb
+from spurbench.images import SUFFIXES, PhotoFiles, cut_short, open_rgb, open_tolerant
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -264,3 +265,117 @@ def test_opening_photos_in_threads_leaves_the_warning_filters_alone(
         for thread in threads:
             thread.join()
         assert list(warnings.filters) == before
+
+
+def smooth(side: int = 64, **options: Any) -> bytes:
+    """A JPEG whose brightness rises from the left to the right."""
+    buffer = io.BytesIO()
+    ramp = np.tile(np.linspace(40, 220, side).astype(np.uint8), (side, 1))
+    Image.fromarray(ramp).convert("RGB").save(buffer, "JPEG", quality=95, **options)
+    return buffer.getvalue()
+
+
+def test_a_photo_that_was_cut_short_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
+    content = smooth(256)
+    whole, half = tmp_path / "whole.jpg", tmp_path / "half.jpg"
+    whole.write_bytes(content)
+    start = content.index(b"\xff\xda")
+    half.write_bytes(content[: start + (len(content) - start) // 2])
+    complete, truncated = open_tolerant(whole)
+    assert not truncated
+    assert np.array_equal(np.asarray(complete), np.asarray(open_rgb(whole)))
+    shown, truncated = open_tolerant(half)
+    assert truncated
+    assert shown.size == complete.size
+    same = (np.asarray(shown) == np.asarray(complete)).all(axis=(1, 2))
+    # The first quarter at least is there, row by row; the last is not.
+    assert same[:64].all()
+    assert not same[192:].any()
+
+
+def test_a_cut_photo_looks_as_under_pillows_own_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = smooth(64)
+    path = tmp_path / "photo.jpg"
+    for kept in range(content.index(b"\xff\xda") + 14, len(content) - 2, 5):
+        path.write_bytes(content[:kept])
+        shown, truncated = open_tolerant(path)
+        with monkeypatch.context() as patch, Image.open(path) as image:
+            patch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+            assert truncated
+            assert np.array_equal(np.asarray(shown), np.asarray(image.convert("RGB")))
+
+
+def test_a_progressive_photo_is_shown_by_its_whole_scans_wherever_it_is_cut(tmp_path: Path) -> None:
+    content = smooth(64, progressive=True)
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    complete = open_rgb(path)
+    second_scan = content.index(b"\xff\xda", content.index(b"\xff\xda") + 1)
+    for kept in range(second_scan, len(content) - 2):
+        path.write_bytes(content[:kept])
+        # The first scan has every block's mean.
+        assert difference(open_tolerant(path)[0], complete) < 6
+
+
+def test_a_cut_photo_is_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / "photo.jpg"
+    quadrants().save(path, exif=exif, quality=95)
+    path.write_bytes(path.read_bytes()[:-40])
+    shown, truncated = open_tolerant(path)
+    assert (truncated, shown.size) == (True, (32, 48))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"these are words\n", jpeg()[:20], b"\xff\xd8\xff", b"\0" * 100],
+    ids=["empty", "text", "header", "magic", "zeros"],
+)
+def test_what_shows_nothing_is_refused_by_the_tolerant_too(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as strict:
+        open_rgb(path)
+    with pytest.raises(DataError) as tolerant:
+        open_tolerant(path)
+    assert str(tolerant.value) == str(strict.value)
+
+
+def test_a_bomb_that_was_cut_short_is_still_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(jpeg()[:-200])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 - 1)
+    with pytest.raises(DataError, match="too many for a photo"):
+        open_tolerant(path)
+
+
+def test_tolerant_photos_show_cut_files_and_others_refuse_them(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.jpg" for name in ("one", "cut", "two")]
+    for path in paths:
+        path.write_bytes(jpeg())
+    paths[1].write_bytes(jpeg()[:-200])
+    assert [image.size for image in PhotoFiles(paths, tolerant=True).open([0, 1, 2])] == [(64, 64)] * 3
+    with pytest.raises(DataError, match=r"cut\.jpg.*truncated"):
+        PhotoFiles(paths).open([1])
+
+
+def test_cut_files_are_found_among_all_others(tmp_path: Path) -> None:
+    contents = {
+        "whole.jpg": jpeg(),
+        "cut.jpg": jpeg()[:-200],
+        "cut.PNG": jpeg()[: len(jpeg()) // 2],
+        "notes.jpg": jpeg() + b"written by the camera" * 20,
+        "without-mark.jpg": jpeg()[:-1],
+        "header.jpg": jpeg()[:20],
+        "words.jpg": b"words",
+        "empty.jpg": b"",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    whole = tmp_path / "whole.png"
+    quadrants().save(whole)
+    short = tmp_path / "short.png"
+    short.write_bytes(whole.read_bytes()[:-30])
+    paths = [*(tmp_path / name for name in contents), whole, short, tmp_path / "absent.jpg", tmp_path]
+    assert [path.name for path in cut_short(paths)] == ["cut.jpg", "cut.PNG", "without-mark.jpg"]
