@@ -73,6 +73,11 @@ def plain(text: str) -> str:
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else "�" for c in text)
 
 
+def inert(text: str) -> str:
+    """Text that no spreadsheet runs as a formula: an apostrophe stands before what could be one."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\n", "\r")) else text
+
+
 def _shortened(names: list[str], most: int = 12) -> str:
     if len(names) <= most:
         return ", ".join(names)

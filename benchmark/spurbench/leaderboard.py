@@ -11,6 +11,7 @@ from .board import make_board
 from .files import write_atomic
 from .planted.board import PlantedBoard, make_planted_board
 from .planted.record import PlantedRecord, read_all_planted
+from .published import FOLDER, Published, published_folder, read_published
 from .record import Record, read_records
 from .render.markdown import to_markdown
 from .rules import Selection
@@ -18,10 +19,15 @@ from .rules import Selection
 
 @dataclass(frozen=True)
 class Everything:
-    """All that a results folder holds; `broken` has a message for each record that cannot be read."""
+    """All that a results folder holds; `broken` has a message for each file that cannot be read.
+
+    `published` are the numbers in the folder's own `published`; where it has none, those that come with the program, of
+    data sets that have records.
+    """
 
     records: tuple[Record, ...]
     planted: tuple[PlantedRecord, ...]
+    published: tuple[Published, ...] = ()
     broken: tuple[str, ...] = ()
 
     def planted_board(self) -> PlantedBoard:
@@ -30,14 +36,18 @@ class Everything:
 
     def document(self, selection: Selection = "worst_group") -> str:
         """The whole of leaderboard.md."""
-        return to_markdown(make_board(self.records, selection), self.planted_board())
+        return to_markdown(make_board(self.records, selection), self.planted_board(), self.published)
 
 
 def read_everything(results: Path, *, strict: bool = False) -> Everything:
-    """All records of a results folder. Raises DataError for a broken one if strict."""
+    """All records of a results folder, and published numbers. Raises DataError for a broken file if strict."""
     broken: list[str] | None = None if strict else []
     records, planted = tuple(read_records(results, broken)), tuple(read_all_planted(results, broken))
-    return Everything(records, planted, tuple(broken or ()))
+    published = read_published(published_folder(results), broken)
+    if not (results / FOLDER).is_dir():
+        studied = {record.dataset.partition(":labels=")[0] for record in records}
+        published = tuple(value for value in published if value.dataset in studied)
+    return Everything(records, planted, published, tuple(broken or ()))
 
 
 def leaderboard_path(results: Path) -> Path:

@@ -249,10 +249,10 @@ def test_every_number_equals_brute_force_over_counts(
         assert found.low + found.high == pytest.approx(2 * found.mean, abs=1e-9)
     names = ["landbird/land", "landbird/water", "waterbird/land", "waterbird/water"]
     assert [(group.group, group.correct, group.total) for group in row.groups] == [
-        (name, sum(right[g] for right in correct), total[g] * len(correct)) for g, name in enumerate(names)
+        (names[g], sum(right[g] for right in correct), total[g] * len(correct)) for g in present
     ]
-    for g, group in enumerate(row.groups):
-        assert group.accuracy == (pytest.approx(group.correct / group.total) if g in present else None)
+    for group in row.groups:
+        assert group.accuracy == pytest.approx(group.correct / group.total)
 
 
 def test_the_interval_is_students_over_seeds() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
+from .console import telling
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -184,7 +183,7 @@ def discover(
 
     console, messages = Console(), Console(stderr=True)
     looker = session.registries.discoverers.get(discoverer)
-    with _telling(messages) as listen:
+    with telling(messages) as listen:
         studied = study(
             session, dataset, backbone, checkpoint=checkpoint, method=method, regions=regions, split=split.value,
             seed=seed, memory_limit=room, listen=listen,
@@ -201,30 +200,6 @@ def discover(
         typer.echo(report.to_json(), nl=False)
     else:
         _print(report, dataset, backbone, folder, session, console)
-
-
-@contextmanager
-def _telling(console: Console) -> Iterator[Callable[[str], None]]:
-    """Say what is being done: a line that changes in a terminal, lines elsewhere."""
-    from rich.text import Text
-
-    from ..errors import plain
-
-    if not console.is_terminal:
-        told = ""
-
-        def tell(line: str) -> None:
-            nonlocal told
-            # How far it has come is news for those who watch.
-            what = line.rstrip("0123456789,/ ")
-            if what != told:
-                typer.echo(plain(what), err=True)
-            told = what
-
-        yield tell
-        return
-    with console.status("looking at data and weights") as status:
-        yield lambda line: status.update(Text(plain(line)))
 
 
 def _looked(looker: Discoverer, studied: Study, seed: Seed) -> Discovery:

@@ -98,7 +98,13 @@ def leaderboard(
             show_default="leaderboard.md beside the results",
         ),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="md, json or csv. Example: --format csv.")] = Format.md,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="md, json or csv; published numbers stand in md alone, beside own ones. Example: --format csv.",
+        ),
+    ] = Format.md,
     selection: Annotated[
         By, typer.Option(help="How configurations are chosen. Example: --selection worst_class.")
     ] = By.worst_group,

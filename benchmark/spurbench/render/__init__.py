@@ -6,21 +6,22 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..board import Board, BoardRow
-from ..errors import plain
+from ..board import Board, BoardRow, EasyHardCell
+from ..errors import inert, plain
 from ..stats import Estimate
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading, how a row's cell reads, and whether a narrow terminal can do without it."""
+    """One column: its heading, how a row's cell reads, and whether a narrow terminal, or any, can do without it."""
 
     title: str
     cell: Callable[[BoardRow], str]
     numeric: bool = True
     wide_only: bool = False
+    document_only: bool = False
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
@@ -49,12 +50,15 @@ def _mean(value: Estimate | None) -> str:
 
 
 def _worst(row: BoardRow) -> str:
-    known = [group for group in row.groups if group.accuracy is not None]
-    return min(known, key=lambda group: group.accuracy or 0.0).group if known else "-"
+    return min(row.groups, key=lambda group: group.accuracy).group if row.groups else "-"
 
 
 def _seeds(row: BoardRow) -> str:
     return str(row.seeds) if row.status == "complete" else f"{row.seeds}/{row.seeds_expected}"
+
+
+def _of_easy_hard(cell: Callable[[EasyHardCell], str]) -> Callable[[BoardRow], str]:
+    return lambda row: "-" if row.easy_hard is None else cell(row.easy_hard)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -72,6 +76,45 @@ COLUMNS: tuple[Column, ...] = (
     Column("configs", lambda row: str(row.n_configs), wide_only=True),
     Column("tier", lambda row: row.tier, numeric=False, wide_only=True),
 )
+
+
+EASY_HARD: tuple[Column, ...] = (
+    Column("easy", _of_easy_hard(lambda cell: _mean(cell.easy))),
+    Column("hard", _of_easy_hard(lambda cell: _mean(cell.hard))),
+    Column("drop", _of_easy_hard(lambda cell: _mean(cell.drop))),
+    Column(
+        "drop interval",
+        _of_easy_hard(lambda cell: f"{percent(cell.drop_low)} to {percent(cell.drop_high)}"),
+        wide_only=True,
+    ),
+    Column("hard over seeds", _of_easy_hard(lambda cell: with_deviation(cell.hard)), document_only=True),
+    Column("negative", _of_easy_hard(lambda cell: f"{cell.negative:.3g}/{cell.classes}"), wide_only=True),
+    Column(
+        "per image",
+        _of_easy_hard(lambda c: " / ".join(map(_mean, (c.easy_images, c.hard_images, c.drop_images)))),
+        document_only=True,
+    ),
+)
+"""Stand first where the data set's attribute is easy and hard; of the others, terminals then have room for a few."""
+OTHERS = ("WGA", "seeds")
+
+
+def columns_of(rows: Sequence[BoardRow]) -> tuple[Column, ...]:
+    """The columns of one table."""
+    if all(row.easy_hard is None for row in rows):
+        return COLUMNS
+    first = next(place for place, column in enumerate(COLUMNS) if column.title == "WGA")
+    others = (
+        replace(column, document_only=column.title not in OTHERS, wide_only=column.title != "WGA")
+        for column in COLUMNS[first:]
+    )
+    return (*COLUMNS[:first], *EASY_HARD, *others)
+
+
+def ranked_by(rows: Sequence[BoardRow]) -> str:
+    """What to add to a table's caption where ranks are not by worst-group accuracy."""
+    by_hard = any(row.ranked_by == "hard" for row in rows)
+    return "; ranked by class-averaged accuracy on hard photos" if by_hard else ""
 
 
 def budget(rows: Sequence[BoardRow]) -> str:
@@ -95,10 +138,12 @@ def to_csv(board: Board) -> str:
     simple = ("rules", "dataset", "backbone", "rank", "method", "supervision", "selection", "prompts", "seeds")
     simple += ("seeds_expected", "n_configs", "budget", "n_candidates", "seconds", "tier", "status", "failure")
     measures = ("wga", "acc_test", "acc_train_weighted", "balanced", "gap")
+    own = ("easy", "hard", "drop", "easy_images", "hard_images", "drop_images")
     parts = ("mean", "std", "low", "high")
-    writer.writerow([*simple, *(f"{m}_{p}" for m in measures for p in parts), "groups"])
+    writer.writerow([*simple, *(f"{m}_{p}" for m in (*measures, *own) for p in parts), "groups"])
     for row in board.to_dicts():
-        numbers = [(row[m] or {}).get(p) for m in measures for p in parts]
+        estimates = row | (row["easy_hard"] or {})
+        numbers = [(estimates.get(m) or {}).get(p) for m in (*measures, *own) for p in parts]
         groups = "; ".join(f"{group['group']} {group['correct']}/{group['total']}" for group in row["groups"])
         writer.writerow([*(_inert(row[name]) for name in simple), *numbers, _inert(groups)])
     return out.getvalue()
@@ -106,7 +151,4 @@ def to_csv(board: Board) -> str:
 
 def _inert(value: object) -> object:
     """Text that a spreadsheet would run as a formula is quoted: names come from anywhere."""
-    if not isinstance(value, str):
-        return value
-    value = plain(value)
-    return f"'{value}" if value[:1] in tuple("=+-@\t\n") else value
+    return inert(plain(value)) if isinstance(value, str) else value

@@ -9,7 +9,7 @@ from rich.text import Text
 from ..board import Board, BoardRow
 from ..errors import plain
 from ..planted.board import PlantedBoard
-from . import COLUMNS, Column, budget
+from . import Column, budget, columns_of, ranked_by
 from .planted import summary, tables
 
 WIDE = 140
@@ -19,9 +19,10 @@ LONG = 24
 
 def print_board(board: Board, console: Console) -> None:
     """Print every table; columns that a narrow terminal can do without appear from 140 characters on."""
-    columns = [column for column in COLUMNS if console.width >= WIDE or not column.wide_only]
     for (rules, dataset, backbone), rows in board.tables():
-        caption = f"rules {rules} ({budget(rows)}), selected by {board.selection}"
+        fitting = (column for column in columns_of(rows) if not column.document_only)
+        columns = [column for column in fitting if console.width >= WIDE or not column.wide_only]
+        caption = f"rules {rules} ({budget(rows)}), selected by {board.selection}{ranked_by(rows)}"
         console.print(_table(f"{dataset} · {backbone}", caption, columns, rows))
 
 
@@ -41,7 +42,10 @@ def _table(title: str, caption: str, columns: list[Column], rows: list[BoardRow]
     table = Table(title=Text(title, "bold"), caption=Text(caption), title_justify="left", caption_justify="left")
     for column in columns:
         table.add_column(
-            column.title, justify="right" if column.numeric else "left", no_wrap=column.title != "supervision"
+            column.title,
+            justify="right" if column.numeric else "left",
+            no_wrap=column.title != "supervision",
+            min_width=len("supervision") if column.title == "supervision" else None,
         )
     for row in rows:
         style = "bold" if row.rank == 1 else "dim" if row.rank is None else ""
