@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import platformdirs
 from .errors import UsageError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=@,-]")
+_REFUSED = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029<>:"/\\|?*%]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
@@ -46,17 +48,43 @@ def safe_name(name: str) -> str:
     Everything but letters, digits and `._+=@,-` is percent-encoded, as are leading and trailing dots and the first
     letter of names that Windows reserves.
     """
-    encoded = _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), name)
+    encoded = _UNSAFE.sub(_percent, name)
     if _RESERVED.fullmatch(encoded) or encoded.startswith("."):
-        encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
+        encoded = _percent(encoded[0]) + encoded[1:]
     if encoded.endswith("."):
         encoded = f"{encoded[:-1]}%2E"
     return encoded
 
 
+def readable_name(name: str, most: int = 200) -> str:
+    """A file name for `name` that every file system takes and people still read: spaces, commas and letters of any
+    script stay, in one Unicode spelling.
+
+    Separators, control characters and what Windows refuses are percent-encoded, as are a percent sign, a first or last
+    character that is a dot or space, and the first letter of reserved names; `original_name` gives the name back.
+
+    Args:
+        most: bytes; a longer name loses its end, and says by a hash of the whole which it was.
+    """
+    encoded = _REFUSED.sub(_percent, unicodedata.normalize("NFC", name))
+    encoded = re.sub(r"^[. ]|[. ]$", _percent, encoded)
+    if _RESERVED.fullmatch(encoded):
+        encoded = _percent(encoded[0]) + encoded[1:]
+    if len(encoded.encode()) <= most:
+        return encoded
+    kept = encoded.encode()[: most - 9].decode(errors="ignore")
+    return f"{kept}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
 def original_name(encoded: str) -> str:
-    """The name that `safe_name` encoded."""
+    """The name that `safe_name` encoded, or `readable_name` where it did not shorten it."""
     return unquote(encoded)
+
+
+def _percent(found: re.Match[str] | str) -> str:
+    """What percent-encoding makes of some characters."""
+    text = found if isinstance(found, str) else found[0]
+    return "".join(f"%{byte:02X}" for byte in text.encode())
 
 
 def canonical_json(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,11 @@ from ._columns import check_keys, cleaned, located, photos, read_csv, split_code
 from ._masks import MASKS, masks_of
 
 _HEADLINE = PromptSet("photo", ("a photo of a {}.",), source="Radford et al. 2021, arXiv 2103.00020, section 3.1.4")
-_COLUMNS = {"file": ("file", "img_filename"), "class": ("class", "y"), "attribute": ("attribute", "a", "place")}
+_COLUMNS = {
+    "file": ("file", "img_filename", "file_name"),
+    "class": ("class", "y"),
+    "attribute": ("attribute", "a", "place"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,9 @@ class Folder:
 
     - `DIR/split/class/attribute/photo.jpg` with split one of train, val, test. Classes and attribute values are the
       folder names over all splits, sorted.
-    - `DIR/metadata.csv` with columns `file` (or `img_filename`; a path below DIR), `class` (or `y`), `attribute` (or
-      `a`, `place`) and `split` (train, val, test or 0, 1, 2). `class` and `attribute` hold names; the others may hold
-      numbers from 0. Where this file exists it decides, whatever folders there are.
+    - `DIR/metadata.csv` with columns `file` (or `img_filename`, `file_name`; a path below DIR), `class` (or `y`),
+      `attribute` (or `a`, `place`) and `split` (train, val, test or 0, 1, 2). `class` and `attribute` hold names; the
+      others may hold numbers from 0. Where this file exists it decides, whatever folders there are.
 
     Test photos there must be. Without train and val only what trains nothing can be evaluated.
 
@@ -57,7 +61,9 @@ class Folder:
     there may be `attribute_text`, with lists `values`, `names`, `settings` (each one per attribute value, sorted),
     `contexts`, `scenes`, `pairs` and a sentence `class_free` (`spurbench.attribute_text.AttributeText` explains them),
     and `concepts`, with lists `reject` and `accept` of pairs of opposites. Class names are put into prompts with `_`
-    and `-` as spaces. The card's name carries a hash of paths and labels: another listing is another data set.
+    and `-` as spaces, unless `class_names` (class -> how prompts say it, for every class) says otherwise. With
+    `truncated: shown` JPEGs that were cut short are shown as far as they go rather than refused. The card's name
+    carries a hash of paths and labels: another listing is another data set.
 
     Where the objects that make the classes are may be told by masks: `DIR/masks/` with the photos' own tree,
     `masks/train/cat/day/a.png` for `train/cat/day/a.jpg`; what is bright is the object. A photo without a mask has no
@@ -85,7 +91,10 @@ class Folder:
             self._listing = (_from_csv if listed else _from_folders)(self._folder)
             _check_listing(self._listing)
             _check_links(self._folder, self._listing.files)
-        self.card = _card(self._folder, self._listing)
+        with located(self._folder / "card.yaml"):
+            given = _read_card(self._folder / "card.yaml")
+        self._tolerant = given.pop("truncated", False)
+        self.card = _card(self._folder, self._listing, given)
 
     def prepare(self, root: Path, *, download: bool) -> None:
         """Nothing: the photos are where they are."""
@@ -101,7 +110,7 @@ class Folder:
                 split=found.split,
                 n_classes=len(found.classes),
                 n_attributes=len(found.attributes),
-                photos=photos(self._folder, found.files),
+                photos=replace(photos(self._folder, found.files), tolerant=self._tolerant),
             )
 
     def places(self, root: Path, rows: Ints) -> Places:  # noqa: ARG002
@@ -259,11 +268,10 @@ def _check_links(folder: Path, files: list[str]) -> None:
             raise DataError(f"{name} is a link that leads out of the folder; put the photo itself there")
 
 
-def _card(folder: Path, found: Listing) -> DatasetCard:
+def _card(folder: Path, found: Listing, given: Mapping[str, Any]) -> DatasetCard:
     """The card of a listing, with what card.yaml says about it."""
     path = folder / "card.yaml"
     with located(path if path.is_file() else folder):
-        given = _read_card(path)
         labelled = [
             [name, found.classes[y], found.attributes[a], SPLITS[split]]
             for name, y, a, split in zip(found.files, found.y, found.a, found.split, strict=True)
@@ -272,17 +280,28 @@ def _card(folder: Path, found: Listing) -> DatasetCard:
         classes = tuple(re.sub("[_-]+", " ", label).strip() or label for label in found.classes)
         if len(set(classes)) != len(classes):
             raise DataError(f"class names must differ in more than _, - and spaces: {', '.join(found.classes)}")
+        said = _said(found.classes, given.get("class_names"))
         return DatasetCard(
             name=f"folder:{cleaned(name, 'A-Za-z0-9_.+-', 60) or 'photos'}@{digest(sorted(labelled))[:8]}",
             title=given.get("title", name),
             classes=classes,
             attributes=found.attributes,
             licence=given.get("licence", "as its owner says"),
-            prompts=given.get("prompts", (_HEADLINE,)),
+            prompts=tuple(replace(prompts, class_names=said) for prompts in given.get("prompts", (_HEADLINE,))),
             attribute_prompts=given.get("attribute_prompts", ()),
             attribute_text=given.get("attribute_text", AttributeText()),
             concepts=given.get("concepts", Concepts()),
         )
+
+
+def _said(classes: tuple[str, ...], given: Mapping[str, str] | None) -> tuple[str, ...]:
+    """How prompts say each class; none where card.yaml does not tell."""
+    if given is None:
+        return ()
+    if set(given) != set(classes):
+        odd = sorted(set(given) ^ set(classes))
+        raise DataError(f"'class_names' must name every class and no other; see {odd[0]!r}")
+    return tuple(given[label] for label in classes)
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -303,6 +322,8 @@ def _read_card(path: Path) -> dict[str, Any]:
         "title": _text,
         "licence": _text,
         "prompts": _prompts,
+        "class_names": _names,
+        "truncated": _shown,
         "attribute_prompts": _texts,
         "attribute_text": _attribute_text,
         "concepts": _concepts,
@@ -327,6 +348,18 @@ def _prompts(value: Any, key: str) -> tuple[PromptSet, ...]:
     if not isinstance(value, Mapping) or not value:
         raise DataError(f"'{key}' must map each set's name to a list of templates such as 'a photo of a {{}}.'")
     return tuple(PromptSet(_text(name, key), _texts(templates, f"{key}: {name}")) for name, templates in value.items())
+
+
+def _names(value: Any, key: str) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not value:
+        raise DataError(f"'{key}' must map each class to how prompts say it")
+    return {_text(label, key): _text(name, key) for label, name in value.items()}
+
+
+def _shown(value: Any, key: str) -> bool:
+    if value != "shown":
+        raise DataError(f"'{key}' can only be 'shown', not {value!r}")
+    return True
 
 
 def _attribute_text(value: Any, key: str) -> AttributeText:

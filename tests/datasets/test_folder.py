@@ -477,3 +477,34 @@ def test_masks_do_not_change_the_data_set(masked: Path) -> None:
     with_masks = Folder(str(masked)).card.name
     shutil.rmtree(masked / "masks")
     assert Folder(str(masked)).card.name == with_masks
+
+
+def test_the_photos_column_may_be_called_as_hugging_face_does(tmp_path: Path) -> None:
+    plain = load(csv(tmp_path / "a", CSV))
+    other = load(csv(tmp_path / "b", CSV.replace("file,", "file_name,", 1)))
+    assert list(other.ids) == list(plain.ids) == ["x/1.jpg", "x/2.jpg", "y/3.jpg"]
+    assert other.groups.tolist() == plain.groups.tolist()
+
+
+def test_prompts_say_classes_as_the_card_tells(tmp_path: Path) -> None:
+    folder = csv(tmp_path, CSV)
+    assert Folder(str(folder)).card.prompt_set(None).class_names == ()
+    (folder / "card.yaml").write_text("class_names: {dog: hot-dog, cat: 'cat, feline'}\n")
+    card = Folder(str(folder)).card
+    assert card.classes == ("cat", "dog")
+    assert card.prompt_set(None).class_names == ("cat, feline", "hot-dog")
+
+
+def test_photos_cut_short_are_shown_only_where_the_card_says_so(tmp_path: Path) -> None:
+    folder = csv(tmp_path, CSV)
+    Image.effect_noise((64, 64), 90).save(folder / "x" / "1.jpg")
+    whole = (folder / "x" / "1.jpg").read_bytes()
+    (folder / "x" / "1.jpg").write_bytes(whole[: len(whole) // 2])
+    photos = load(folder).photos
+    assert photos is not None
+    with pytest.raises(DataError, match="1.jpg"):
+        photos.open([0])
+    (folder / "card.yaml").write_text("truncated: shown\n")
+    photos = load(folder).photos
+    assert photos is not None
+    assert photos.open([0])[0].size == (64, 64)
