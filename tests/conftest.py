@@ -24,6 +24,8 @@ from spurbench.backbones.cutting import MatrixProjection
 from spurbench.cards import DatasetCard
 from spurbench.data import Examples, OwnFeatures
 from spurbench.discovery import Evidence
+from spurbench.files import digest
+from spurbench.record import Record
 from spurbench.study import Study
 from spurbench.tasks import Prepared, Text
 from spurbench.text_space import filled
@@ -378,3 +380,115 @@ def build_study(
 def make_study() -> Callable[..., Studied]:
     """Build a study of photos whose pixels tell the region, without a model."""
     return build_study
+
+
+@pytest.fixture(scope="session")
+def easy_hard_record() -> Callable[..., Record]:
+    """Build a complete record of a data set of easy and hard photos, from counts per group."""
+
+    def make(correct: Sequence[Any], total: Sequence[int], **changes: Any) -> Record:
+        """`correct`: counts, or counts of each seed."""
+        per_seed = [correct] if isinstance(correct[0], int) else correct
+        n_classes = len(total) // 2
+        seeds = [
+            {
+                "seed": seed,
+                "status": "ok",
+                "selection_total": [0] * len(total),
+                "test_total": list(total),
+                "configs": [{}],
+                "candidates": [[0, 0, [0] * len(total), list(counts)]],
+                "selected": {"worst_group": {"candidate": 0, "test": list(counts), "predictions": ""}},
+            }
+            for seed, counts in enumerate(per_seed)
+        ]
+        return Record.model_validate(
+            {
+                "rules": "v1",
+                "dataset": "animals",
+                "backbone": "RN50",
+                "method": "zero_shot",
+                "key": digest({}),
+                "key_parts": {},
+                "title": "t",
+                "paper": "",
+                "supervision": [],
+                "trains": "nothing",
+                "refit": False,
+                "prompts": "synset",
+                "classes": [f"c{k}" for k in range(n_classes)],
+                "attributes": ["easy", "hard"],
+                "train_total": [0] * len(total),
+                "budget": {"seeds": len(seeds), "configurations": 1},
+                "confidence": 0.95,
+                "test_groups": "",
+                "times": {"updated": "2026-01-01T00:00:00+00:00", "seconds": {}},
+                "seeds": seeds,
+                **changes,
+            }
+        )
+
+    return make
+
+
+@dataclass(frozen=True)
+class AnimalLayout:
+    """CounterAnimal's layout in small.
+
+    Attributes:
+        folder: that of the class folders.
+        photos: by path below it: the class's ImageNet index, 0 easy or 1 hard, and the photo's grey.
+        cut: the one photo that is cut short.
+    """
+
+    folder: Path
+    photos: dict[str, tuple[int, int, int]]
+    cut: str
+
+
+def lay_out_animals(
+    folder: Path, classes: Sequence[tuple[int, str]] | None = None, n: int = 3, seed: int = 0, cut: bool = True
+) -> AnimalLayout:
+    """Write all 45 classes, or those given, with `n` to `n + 3` tiny photos in each group: odd casing, stray files,
+    `.jpeg` and `.jpg` of one stem, one photo cut short, one class whose easy photos are in two folders.
+
+    Args:
+        classes: index and name of each.
+        cut: whether one photo is cut short.
+    """
+    from spurbench_datasets.counteranimal.published import published_classes
+
+    rng = np.random.default_rng(seed)
+    photos: dict[str, tuple[int, int, int]] = {}
+    named = classes or [(one.imagenet_idx, one.name) for one in published_classes().values()]
+    for place, (index, name) in enumerate(named):
+        title = f"{index} {name.capitalize() if place % 3 == 1 else name}"
+        groups = [("common-green", 0), ("Counter-Sky" if place % 4 == 2 else "counter-sky", 1)]
+        groups += [("COMMON-green water", 0)] if place == 0 else []
+        for kind, group in groups:
+            (folder / title / kind).mkdir(parents=True)
+            for photo in range(int(rng.integers(n, n + 4))):
+                # One stem, two photos.
+                file = ("twin.jpg", "twin.jpeg")[photo] if photo < 2 else f"{photo:02}.{('PNG', 'jpg')[photo % 2]}"
+                grey = int(rng.integers(0, 256))
+                path = folder / title / kind / file
+                Image.new("RGB", (20 + photo, 16), (grey, 255 - grey, grey // 2)).save(path)
+                photos[f"{title}/{kind}/{file}"] = (index, group, grey)
+        (folder / title / "notes.txt").write_text("not a photo")
+    (folder / "readme.py").write_text("print()")
+    (folder / "__MACOSX").mkdir()
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / title / groups[1][0] / "._twin.jpg").write_bytes(b"Mac OS X")
+    last = f"{title}/{groups[1][0]}/twin.jpg"
+    if cut:
+        noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / last)
+        whole = (folder / last).read_bytes()
+        (folder / last).write_bytes(whole[: len(whole) // 2])
+    return AnimalLayout(folder, photos, last)
+
+
+@pytest.fixture(scope="session")
+def counteranimal_layout() -> Callable[..., AnimalLayout]:
+    """Write CounterAnimal's layout in small into a folder."""
+    return lay_out_animals
