@@ -15,23 +15,21 @@ from PIL import Image
 Spurbench = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def surroundings(folder: Path) -> dict[str, str]:
     """The environment of a user who has nothing: own cache, own data folder, no hub."""
-    own = {"SPURBENCH_CACHE": str(tmp_path / "cache"), "SPURBENCH_DATA": str(tmp_path / "data")}
-    own |= {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "HOME": str(tmp_path / "home")}
+    own = {"SPURBENCH_CACHE": str(folder / "cache"), "SPURBENCH_DATA": str(folder / "data")}
+    own |= {"HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "COLUMNS": "200", "HOME": str(folder / "home")}
     return {**os.environ, **own}
 
 
-@pytest.fixture
-def spurbench(tmp_path: Path, environment: dict[str, str]) -> Spurbench:
-    """Run the installed command in a folder of its own; never shows a bare traceback."""
+def installed(folder: Path, environment: dict[str, str]) -> Spurbench:
+    """Runs the installed command in a folder of its own; never shows a bare traceback."""
     command = Path(sys.executable).with_name("spurbench")
 
     def run(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [command, *map(str, arguments)],
-            cwd=tmp_path,
+            cwd=folder,
             env={**environment, **more},
             capture_output=True,
             text=True,
@@ -42,6 +40,25 @@ def spurbench(tmp_path: Path, environment: dict[str, str]) -> Spurbench:
         return done
 
     return run
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """That of a test."""
+    return surroundings(tmp_path)
+
+
+@pytest.fixture
+def spurbench(tmp_path: Path, environment: dict[str, str]) -> Spurbench:
+    """Run the installed command as somebody who has nothing."""
+    return installed(tmp_path, environment)
+
+
+@pytest.fixture(scope="module")
+def module_spurbench(tmp_path_factory: pytest.TempPathFactory) -> Spurbench:
+    """The same for a whole module, whose tests share a cache."""
+    folder = tmp_path_factory.mktemp("user")
+    return installed(folder, surroundings(folder))
 
 
 def save_features(path: Path, *, seed: int = 0, text: bool = True, shift: float = 1.5) -> Path:

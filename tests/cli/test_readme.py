@@ -29,7 +29,10 @@ def test_the_method_of_the_readme_runs_and_is_ranked(spurbench: Spurbench, tmp_p
     assert re.search(r"1 │ nearest_mean", run.stdout)
 
 
-def test_every_spurbench_command_of_the_readme_is_accepted(spurbench: Spurbench, few_photos: Path) -> None:
+def test_every_spurbench_command_of_the_readme_is_accepted(
+    spurbench: Spurbench, few_photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "results").mkdir(parents=True)
     lines = [line.partition("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
     commands = [line.rpartition("&& ")[2] for line in lines if "spurbench " in line.rpartition("&& ")[2]]
     assert len(commands) >= 4
@@ -37,9 +40,10 @@ def test_every_spurbench_command_of_the_readme_is_accepted(spurbench: Spurbench,
         words = shlex.split(command)[1:]
         if words[0] == "run":
             words = ["plan", *words[1:]]
-        if words[0] == "discover":
+        words = [str(few_photos) if word == "built" else word for word in words]
+        if words[0] in ("discover", "build"):
             # These train, or look at photos that are not here.
-            help_text = spurbench("discover", "--help").stdout
+            help_text = spurbench(*words[: 1 if words[0] == "discover" else 2], "--help").stdout
             assert all(word in help_text for word in words if word.startswith("--")), command
             continue
         if words[0] == "show":

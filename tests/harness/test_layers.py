@@ -8,11 +8,12 @@ from pathlib import Path
 import spurbench
 
 ORDER = [
-    "errors", "files", "attribute_text", "cards", "registry", "data", "seeds", "space", "metrics", "stats", "rules",
-    "record", "provenance", "images", "backbones", "encode", "features", "regions", "text_space", "model_space",
-    "scratch", "parallel", "solvers", "method", "compose", "pinned", "heads", "projections", "finetuning", "discovery",
-    "isolation", "tasks", "judge", "evaluation", "texts", "keys", "plan", "jobs", "workbench", "executors", "execute",
-    "work", "session", "building", "board", "contact_sheet", "study", "findings", "planted", "render", "leaderboard",
+    "errors", "marking", "files", "attribute_text", "imagenet", "cards", "registry", "data", "seeds", "space",
+    "metrics", "stats", "easy_hard", "rules", "published", "record", "provenance", "images", "backbones", "encode",
+    "features", "regions", "text_space", "model_space", "scratch", "parallel", "solvers", "method", "compose", "pinned",
+    "heads", "projections", "finetuning", "discovery", "isolation", "tasks", "judge", "evaluation", "texts", "keys",
+    "plan", "jobs", "workbench", "executors", "execute", "work", "session", "building", "board", "robustness", "verify",
+    "builder", "photo_folder", "contact_sheet", "study", "findings", "planted", "render", "leaderboard", "candidates",
     "listing", "progress", "cli",
 ]  # fmt: skip
 ROOT = Path(spurbench.__file__).parent

@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from ..errors import SpurbenchError, plain
-from . import discover, features, grid, photos, planted, pretrain, show
+from . import (
+    build,
+    candidates,
+    discover,
+    features,
+    grid,
+    photos,
+    planted,
+    pretrain,
+    robustness,
+    show,
+    verify,
+)
 
 app = typer.Typer(
     help="Benchmark and leaderboard for mitigating spurious correlations in CLIP models.",
@@ -26,9 +38,13 @@ app.command("plan")(grid.plan)
 app.command("list")(show.list_cards)
 app.command("show")(photos.show)
 app.command("discover")(discover.discover)
+app.command("candidates")(candidates.candidates)
 app.command("planted")(planted.planted)
 app.command("leaderboard")(show.leaderboard)
+app.command("robustness")(robustness.robustness)
+app.command("verify-published")(verify.verify_published)
 app.command("pretrain")(pretrain.pretrain)
+app.add_typer(build.app, name="build")
 app.add_typer(features.app, name="features")
 
 

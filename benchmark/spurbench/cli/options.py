@@ -38,7 +38,7 @@ def complete_backbones(incomplete: str) -> list[str]:
     from ..backbones.open_clip import STUDIED
 
     before, comma, last = incomplete.rpartition(",")
-    names = ["all", *STUDIED, "local-dir:", "hf-hub:", "timm:"]
+    names = ["all", *STUDIED, "local-dir:", "hf-hub:", "timm:", "torchvision:"]
     return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
 
 
@@ -107,7 +107,8 @@ Methods = Annotated[
 Backbones = Annotated[
     str | None,
     typer.Option(
-        help="Backbones: NAME, NAME:tag, NAME=checkpoint, local-dir:DIR, hf-hub:ORG/NAME, timm:MODEL. "
+        help="Backbones: NAME, NAME:tag, NAME=checkpoint, local-dir:DIR, hf-hub:ORG/NAME, timm:MODEL, "
+        "torchvision:MODEL. "
         "Example: --backbones RN50,ViT-B/16 or --backbones local-dir:/my/model.",
         autocompletion=complete_backbones,
         rich_help_panel=GRID,
@@ -117,8 +118,8 @@ Backbones = Annotated[
 Datasets = Annotated[
     str | None,
     typer.Option(
-        help="Data sets: NAME, folder:DIR, embeddings:FILE. "
-        "Example: --datasets waterbirds or --datasets folder:/my/photos.",
+        help="Data sets: NAME, a folder (DIR or folder:DIR), embeddings:FILE. "
+        "Example: --datasets waterbirds or --datasets /my/photos.",
         autocompletion=complete_datasets,
         rich_help_panel=GRID,
         show_default="the suite's",

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
+from .console import telling
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..cards import DatasetCard
     from ..contact_sheet import Tiles
+    from ..data import Examples
 
 SMALLEST, LARGEST = 16, 24
 """Pixels of a photo in the terminal, where a character is one pixel wide: below nothing can be recognised."""
@@ -60,6 +63,14 @@ def show(
             show_default="the data set's name, in the current folder",
         ),
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write all photos of the split as JPEG files below this folder, class/attribute/*.jpg, in place of a "
+            "picture of some. Example: --export photos.",
+            show_default="none",
+        ),
+    ] = None,
     data_root: options.DataRoot = None,
     plugin: options.Plugin = None,
     offline: options.Offline = False,
@@ -78,6 +89,8 @@ def show(
 
     if (per_group and not groups) or (photos and groups):
         raise UsageError("--per-group goes with --groups, and --photos goes without")
+    if export is not None and (groups or photos or output or export.is_file()):
+        raise UsageError("--export names a folder, and goes without --groups, --photos and --output")
     if output is not None and (output.suffix.lower() != ".png" or output.is_dir()):
         raise UsageError(f"--output names a PNG file, such as sheet.png; {output} does not")
     registries = load_registries(plugin or ())
@@ -85,6 +98,9 @@ def show(
     if examples.photos is None:
         raise UsageError(f"data set '{dataset}' has no photos to show: it brings its own features")
     found = nearest_split(examples, split.value)
+    if export is not None:
+        _export(examples, data.card, found, export)
+        return
     if groups:
         rows = group_rows(examples, data.card, found, per_group or 8, seed)
     else:
@@ -100,6 +116,17 @@ def show(
     if found != split.value:
         typer.echo(f"{data.card.name} has no {split.value} photos; these are from {found}", err=True)
     typer.echo(f"written: {path} ({sum(len(shown) for _, shown in rows)} {found} photos)")
+
+
+def _export(examples: Examples, card: DatasetCard, split: str, folder: Path) -> None:
+    from rich.console import Console
+
+    from ..photo_folder import write_photos
+
+    messages = Console(stderr=True)
+    with telling(messages) as tell:
+        count = write_photos(examples, card, split, folder, lambda done, total: tell(f"writing {done:,}/{total:,}"))
+    typer.echo(f"written: {count:,} {split} photos below {folder}, as class/attribute/*.jpg")
 
 
 def _shows_pictures(console: Console) -> bool:
