@@ -95,7 +95,8 @@ def test_the_datasets_folder_does_not_shadow_the_package_of_that_name(tmp_path: 
 def test_datasets_is_never_a_regular_package_of_this_project() -> None:
     code = "import importlib.util as u\nspec = u.find_spec('datasets')\nprint(spec.origin or '' if spec else '')"
     origin = python(code, path=ROOTS)
-    assert not origin or not Path(origin).is_relative_to(ROOT)
+    # A virtual environment may well stand in the checkout.
+    assert not origin or not any(Path(origin).is_relative_to(root) for root in ROOTS)
 
 
 def test_every_entry_point_names_something_that_is_written() -> None:
