@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..attribute_text import is_template
 from ..backbones import Backbone, resolve
 from ..errors import DataError, UsageError
 from ..features import FeatureStore
@@ -72,7 +73,7 @@ def build(order: Order, session: Session, listen: Listener) -> Built:
         WeightsError: the instrument's weights are not here, or broken.
     """
     for template in order.templates:
-        if template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}"):
+        if not is_template(template):
             raise UsageError(f"--template {template!r} needs one {{}}, where the label goes, and no other braces")
     known = synonyms.with_own(order.synonyms)
     backbone = resolve(session.registries.backbones, order.instrument, session.setting)

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .. import imagenet
@@ -80,7 +81,8 @@ def _openai_names() -> tuple[str, ...]:
     return tuple(open_clip.IMAGENET_CLASSNAMES)
 
 
-def _imagenet_places(names: Sequence[str]) -> dict[str, list[int]]:
+@cache
+def _imagenet_places(names: tuple[str, ...]) -> dict[str, list[int]]:
     """Where a name may stand: as a whole, as one of its lemmas, or with its number in front, as in official folders."""
     found: dict[str, list[int]] = {}
 
