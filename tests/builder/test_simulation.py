@@ -97,7 +97,7 @@ def test_worlds_that_cannot_be_are_refused(wrong) -> None:
 @pytest.mark.parametrize(("burst", "alike"), BURSTS)
 def test_chance_is_kept_in_at_most_one_of_twenty_worlds(burst, alike) -> None:
     # Bursts are shuffled one by one, which takes four times as long.
-    world, runs = replace(null_world(), burst=burst, alike=alike), 80 if alike else 200
+    world, runs = replace(null_world(), burst=burst, alike=alike), 40 if alike else 120
     assert trust(world, simulate(world, RULE, runs, SEED)).any_kept <= most(runs, 0.05)
     assert trust(world, simulate(world, PUBLISHED, 10, SEED)).kept > 0.6
 
@@ -138,7 +138,7 @@ def test_the_published_rule_keeps_as_much_by_chance_as_is_known(accuracy, backgr
     ],
 )
 def test_true_drops_are_found_and_measured(photos, burst, alike, power) -> None:
-    drops, runs = (0.1, 0.2, 0.3), 60 if alike else 120
+    drops, runs = (0.1, 0.2, 0.3), 25 if alike else 60
     world = replace(true_world(drops * 15, photos), burst=burst, alike=alike)
     simulated = list(simulate(world, RULE, runs, SEED))
     # Classes are judged anew each time, fifteen of each drop.
