@@ -5,6 +5,9 @@ are there and two more, of the usual size: one all right and one all wrong, as A
 counts of a difference of proportions. This pulls a class's interval towards one half of right answers. For an average
 over K classes, where samples are K times as large, a K-th of that is due, and the rest is taken back.
 
+Cells are resampled apart. Where one unit has photos in several, as a photographer does who goes everywhere, what they
+share is not in the interval of an average, which is too narrow then.
+
 Needs no torch.
 """
 
