@@ -61,8 +61,8 @@ def test_habitats_are_found_and_nothing_is_left_where_nothing_is_kept(spurbench:
     assert done.returncode == 0, done.stdout + done.stderr
     found = {result.label: result for result in read_build(out / "build.json").found.classes}
     assert {name: result.easy for name, result in found.items()} == {name: HABITAT[name] for name in found}
-    # Twenty-five photos in each half show a drop of eighty points, and not one of thirty.
-    assert found["duck"].kept
+    # With two other names to choose from, the duck is told everywhere; the other two are lost out of their habitat.
+    assert {name for name, result in found.items() if result.kept} == {"goat", "wolf"}
     done = spurbench("build", "counteranimal", photos, "--out", tmp_path / "none", *INSTRUMENT, "--min-drop", "99")
     assert done.returncode == 1
     assert "no class was kept, and nothing is written" in done.stderr
