@@ -16,7 +16,7 @@ from . import metrics
 from .data import Ints
 from .errors import ConfigurationError, MethodError
 from .isolation import isolated_randomness, threads_for
-from .judge import Judge, Predictions
+from .judge import Judge, Judged
 from .method import Fitted, Method, Predictor, Problem, fit_many, fits_many
 from .record import Candidate, SeedResult, Selected, array_hash, predictions_name
 from .rules import Rules, Selection
@@ -39,7 +39,8 @@ class _Cell:
     selection_rows: Ints
     configs: list[Config]
     candidates: list[Candidate] = field(default_factory=list)
-    predicted: list[Predictions | None] = field(default_factory=list)
+    predicted: list[Judged | None] = field(default_factory=list)
+    parameters: list[int | None] = field(default_factory=list)
     chosen: dict[Selection, int] = field(default_factory=dict)
 
 
@@ -119,25 +120,37 @@ def _judge(judge: Judge, cell: _Cell, fitted: Sequence[Fitted]) -> None:
     test_rows = judge.prepared.examples.rows("test")
     predictors = [p for snapshots in fitted if not isinstance(snapshots, ConfigurationError) for p in snapshots]
     on_selection = iter(judge.predict(predictors, cell.selection_rows))
-    on_test = iter(judge.predict(predictors, test_rows))
+    on_test = iter(judge.predict(predictors, test_rows, scored=True))
     for index, snapshots in enumerate(fitted):
         if isinstance(snapshots, ConfigurationError):
-            cell.candidates.append(Candidate(index, 0, None, None, str(snapshots)))
-            cell.predicted.append(None)
+            _lose(cell, Candidate(index, 0, None, None, str(snapshots)))
             continue
         for snapshot, predictor in enumerate(snapshots):
             selection, test = next(on_selection), next(on_test)
             error = next((str(part) for part in (selection, test) if isinstance(part, ConfigurationError)), "")
             if isinstance(selection, ConfigurationError) or isinstance(test, ConfigurationError):
-                cell.candidates.append(Candidate(index, snapshot, None, None, error))
-                cell.predicted.append(None)
+                _lose(cell, Candidate(index, snapshot, None, None, error))
                 continue
-            counts = judge.correct(selection, cell.selection_rows), judge.correct(test, test_rows)
+            counts = judge.correct(selection.classes, cell.selection_rows), judge.correct(test.classes, test_rows)
             reached = getattr(predictor, "optimality", None)
             cell.candidates.append(
                 Candidate(index, snapshot, *counts, optimality=None if reached is None else float(f"{reached:.1e}"))
             )
             cell.predicted.append(test)
+            cell.parameters.append(_trained_parameters(judge.method, predictor))
+
+
+def _lose(cell: _Cell, candidate: Candidate) -> None:
+    """A candidate that cannot be chosen."""
+    cell.candidates.append(candidate)
+    cell.predicted.append(None)
+    cell.parameters.append(None)
+
+
+def _trained_parameters(method: Method, predictor: Predictor) -> int | None:
+    """How many parameters were trained; None where the predictor does not say."""
+    said = 0 if method.card.trains == "nothing" else getattr(predictor, "trained_parameters", None)
+    return said if isinstance(said, int) and said >= 0 else None
 
 
 def _refit(method: Method, prepared: Prepared, judge: Judge, cells: Sequence[_Cell]) -> None:
@@ -159,11 +172,12 @@ def _refit(method: Method, prepared: Prepared, judge: Judge, cells: Sequence[_Ce
                 raise MethodError(f"the refit returned {len(snapshots)} snapshots, and number {snapshot} was chosen")
             predictors.append(snapshots[snapshot])
         with isolated_randomness(cell.path.derive("judging")):
-            outcomes = judge.predict(predictors, prepared.examples.rows("test"))
-        for index, outcome in zip(wanted[cell.seed], outcomes, strict=True):
+            outcomes = judge.predict(predictors, prepared.examples.rows("test"), scored=True)
+        for index, predictor, outcome in zip(wanted[cell.seed], predictors, outcomes, strict=True):
             if isinstance(outcome, ConfigurationError):
                 raise outcome
             cell.predicted[index] = outcome
+            cell.parameters[index] = _trained_parameters(method, predictor)
 
 
 def _outcome(judge: Judge, cell: _Cell) -> Outcome:
@@ -173,8 +187,14 @@ def _outcome(judge: Judge, cell: _Cell) -> Outcome:
     for rule, index in cell.chosen.items():
         final = cell.predicted[index]
         assert final is not None
-        predictions[predictions_name(cell.seed, rule)] = final
-        selected[rule] = Selected(candidate=index, test=judge.correct(final, test_rows), predictions=array_hash(final))
+        predictions[predictions_name(cell.seed, rule)] = final.classes
+        selected[rule] = Selected(
+            candidate=index,
+            test=judge.correct(final.classes, test_rows),
+            predictions=array_hash(final.classes),
+            scores=final.scores,
+            parameters=cell.parameters[index],
+        )
     result = SeedResult(
         seed=cell.seed,
         status="ok",

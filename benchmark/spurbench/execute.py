@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -30,6 +31,8 @@ from .record import (
 )
 from .registry import OURS, Registries
 from .rules import Rules
+
+T = TypeVar("T")
 
 
 def run_plan(
@@ -112,6 +115,7 @@ class RecordWriter:
         self.redone = set(row.todo())
         self.fresh: dict[int, SeedResult] = {}
         self.seconds: dict[str, float] = {}
+        self.peak_memory: dict[str, int] = {}
         self.predictions: Arrays = {GROUPS: self.groups}
 
     def add(self, event: Finished) -> Finished:
@@ -122,12 +126,14 @@ class RecordWriter:
         event = self._audited(event)
         self.fresh[event.result.seed] = event.result.model_copy(update={"environment": self.environment})
         self.seconds[str(event.result.seed)] = round(event.seconds, 3)
+        if event.peak_memory:
+            self.peak_memory[str(event.result.seed)] = event.peak_memory
         self.predictions |= event.predictions
         self.locks.mkdir(parents=True, exist_ok=True)
         with FileLock(self.locks / f"{digest(str(self.row.path.absolute()))[:32]}.lock"):
-            results, seconds, predictions = self._kept()
+            results, times, predictions = self._kept()
             results |= self.fresh
-            record = self._record(results, seconds | self.seconds)
+            record = self._record(results, times)
             write_record(self.row.path, record, predictions | self.predictions)
         return event
 
@@ -138,12 +144,12 @@ class RecordWriter:
             counts = None if array is None else recount(self.groups, array, self.card)
             if counts != selected.test:
                 message = f"the counts of rule {rule} are not those of its predictions: something tampered with the run"
-                return Finished(failed(event.result.seed, message), {}, event.seconds)
+                return Finished(failed(event.result.seed, message), {}, event.seconds, event.peak_memory)
         return event
 
-    def _kept(self) -> tuple[dict[int, SeedResult], dict[str, float], Arrays]:
+    def _kept(self) -> tuple[dict[int, SeedResult], Times, Arrays]:
         """The seeds in the file that have the present key and are not to be redone."""
-        nothing: tuple[dict[int, SeedResult], dict[str, float], Arrays] = ({}, {}, {})
+        nothing: tuple[dict[int, SeedResult], Times, Arrays] = ({}, Times(updated="", seconds={}), {})
         try:
             record = read_record(self.row.path)
             if record is None or record.key != self.row.key:
@@ -155,10 +161,14 @@ class RecordWriter:
             return nothing
         results = {result.seed: result for result in record.seeds if result.seed not in self.redone}
         kept = {str(seed) for seed in results}
-        seconds = {seed: value for seed, value in record.times.seconds.items() if seed in kept}
-        return results, seconds, {name: array for name, array in arrays.items() if name.partition(".")[0] in kept}
+        times = Times(
+            updated=record.times.updated,
+            seconds={seed: value for seed, value in record.times.seconds.items() if seed in kept},
+            peak_memory={seed: value for seed, value in record.times.peak_memory.items() if seed in kept},
+        )
+        return results, times, {name: array for name, array in arrays.items() if name.partition(".")[0] in kept}
 
-    def _record(self, results: dict[int, SeedResult], seconds: dict[str, float]) -> Record:
+    def _record(self, results: dict[int, SeedResult], before: Times) -> Record:
         row, method, card = self.row, self.method, self.card
         text = "text" in method.inputs
         return Record(
@@ -183,9 +193,14 @@ class RecordWriter:
             seeds=[results[seed] for seed in sorted(results)],
             times=Times(
                 updated=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                seconds=dict(sorted(seconds.items(), key=lambda item: int(item[0]))),
+                seconds=_by_seed(before.seconds | self.seconds),
+                peak_memory=_by_seed(before.peak_memory | self.peak_memory),
             ),
         )
+
+
+def _by_seed(values: dict[str, T]) -> dict[str, T]:
+    return dict(sorted(values.items(), key=lambda item: int(item[0])))
 
 
 def _prompts_in_use(card: DatasetCard, rules: Rules) -> str:

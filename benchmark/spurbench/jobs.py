@@ -69,6 +69,8 @@ class Finished:
     result: SeedResult
     predictions: Arrays
     seconds: float
+    peak_memory: int = 0
+    """Most bytes held meanwhile; 0 where nobody looked."""
 
 
 Event: TypeAlias = "Stage | Note | Started | Finished"

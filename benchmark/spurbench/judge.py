@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from . import metrics
+from .calibration import Scores, score
 from .data import Ints, View
 from .errors import ConfigurationError, MethodError
 from .method import Method, Predictor
@@ -21,14 +22,29 @@ Predictions = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What one predictor makes of some rows.
+
+    Attributes:
+        classes: (n,) predicted classes.
+        scores: what its logits say besides; None where nobody asked.
+    """
+
+    classes: Predictions
+    scores: Scores | None
+
+
+@dataclass(frozen=True)
 class Judge:
     """Judges the predictors of one method."""
 
     method: Method
     prepared: Prepared
 
-    def predict(self, predictors: Sequence[Predictor], rows: Ints) -> list[Predictions | ConfigurationError]:
-        """Each predictor's (n,) predicted classes; in the place of NaN or infinite logits, an error that says so.
+    def predict(
+        self, predictors: Sequence[Predictor], rows: Ints, *, scored: bool = False
+    ) -> list[Judged | ConfigurationError]:
+        """What each predictor makes of the rows; in the place of NaN or infinite logits, an error that says so.
 
         Predictors see the rows shuffled: a file's order may spell out classes or groups.
 
@@ -36,9 +52,9 @@ class Judge:
         """
         order = shuffle(len(rows))
         view = view_of(self.method, self.prepared, "evaluation", rows[order])
-        outcomes: list[Predictions | ConfigurationError] = []
+        outcomes: list[Judged | ConfigurationError] = []
         for kind, some in groupby(predictors, type):
-            outcomes += [self._classes(logits, rows, order) for logits in self._logits(kind, list(some), view)]
+            outcomes += [self._judged(logits, rows, order, scored) for logits in self._logits(kind, list(some), view)]
         return outcomes
 
     def _logits(self, kind: type, predictors: list[Predictor], view: View) -> Iterable[Any]:
@@ -53,7 +69,7 @@ class Judge:
             raise MethodError(f"logits_many returned {got} for {len(predictors)} predictors")
         return answers
 
-    def _classes(self, logits: Any, rows: Ints, order: Ints) -> Predictions | ConfigurationError:
+    def _judged(self, logits: Any, rows: Ints, order: Ints, scored: bool) -> Judged | ConfigurationError:
         expected = (len(order), self.prepared.examples.n_classes)
         if isinstance(logits, ConfigurationError):
             return logits
@@ -70,9 +86,10 @@ class Judge:
         if examples.candidates is not None:
             among = torch.from_numpy(examples.candidates)[torch.from_numpy(examples.y[rows[order]])]
             logits = logits.masked_fill(~among, -torch.inf)
+        found = logits.argmax(dim=1).numpy()
         predictions = np.empty(len(order), dtype=np.int16)
-        predictions[order] = logits.argmax(dim=1).numpy()
-        return predictions
+        predictions[order] = found
+        return Judged(predictions, score(logits.numpy(), examples.y[rows[order]], found) if scored else None)
 
     def correct(self, predictions: Predictions, rows: Ints) -> list[int]:
         """Correct per group."""

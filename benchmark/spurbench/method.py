@@ -22,7 +22,8 @@ from .text_space import TextSpace
 class Predictor(Protocol):
     """What `fit` returns: a fitted model, asked for logits on views that carry neither y nor a.
 
-    A class of predictors may also have `logits_many(predictors, view) -> (B, n, K)`, a static method that asks many of
+    A predictor may say in an attribute `trained_parameters` how many parameters were trained: the board shows it. A
+    class of predictors may also have `logits_many(predictors, view) -> (B, n, K)`, a static method that asks many of
     them at once; each gets the logits that it gives alone.
     """
 

@@ -14,9 +14,9 @@ from . import __version__
 from .files import sha256_of
 
 NUMERIC = (
-    "attribute_text", "backbones.roi", "backbones.spatial", "compose", "data", "discovery", "evaluation", "finetuning",
-    "heads", "isolation", "judge", "method", "metrics", "model_space", "parallel", "pinned", "projections", "regions",
-    "seeds", "solvers", "space", "tasks", "text_space", "texts",
+    "attribute_text", "backbones.roi", "backbones.spatial", "calibration", "compose", "data", "discovery", "evaluation",
+    "finetuning", "heads", "isolation", "judge", "method", "metrics", "model_space", "parallel", "pinned",
+    "projections", "regions", "seeds", "solvers", "space", "tasks", "text_space", "texts",
 )  # fmt: skip
 """Harness modules whose code decides numbers: a change of any makes every record stale that depends on it."""
 TOWERS = ("backbones.roi", "backbones.spatial", "discovery", "finetuning", "regions")

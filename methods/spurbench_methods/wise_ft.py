@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import torch
@@ -48,7 +48,7 @@ class WiSEFT:
         start = erm_finetune.zero_shot_weight(task)
         return [
             BetweenTowers(
-                tuned.model, tuned.state, tuned.weight, tuned.bias, tuned.memory_limit, start=start, alpha=alpha
+                **{field.name: getattr(tuned, field.name) for field in fields(tuned)}, start=start, alpha=alpha
             )
             for alpha in ALPHAS
         ]

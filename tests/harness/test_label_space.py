@@ -12,13 +12,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from spurbench.cards import DatasetCard, MethodCard, PromptSet
 from spurbench.data import Examples, View
-from spurbench.errors import DataError
+from spurbench.errors import ConfigurationError, DataError
 from spurbench.features import FeatureStore
 from spurbench.files import HashCache
-from spurbench.judge import Judge
+from spurbench.judge import Judge, Judged
 from spurbench.method import Task
 from spurbench.rules import load_rules
 from spurbench.space import Config, Distribution
@@ -44,6 +45,11 @@ class Scores:
         return x @ torch.from_numpy(np.random.default_rng(5).normal(size=(x.shape[1], 4))).float()
 
 
+def classes(judged: list[Judged | ConfigurationError]) -> list[NDArray[np.int16]]:
+    """The predicted classes of predictors that gave some."""
+    return [some.classes for some in judged if isinstance(some, Judged)]
+
+
 def test_the_most_likely_class_is_taken_among_the_candidates(make_prepared: MakePrepared) -> None:
     prepared = make_prepared(train=(9,) * 8, val=(9,) * 8, test=(30,) * 8)
     among = np.eye(4, dtype=bool)
@@ -51,15 +57,15 @@ def test_the_most_likely_class_is_taken_among_the_candidates(make_prepared: Make
     narrowed = replace(prepared, examples=replace(prepared.examples, candidates=among))
     rows = prepared.examples.rows("test")
     method = Scores()
-    [found] = Judge(method, narrowed).predict([method], rows)
+    [found] = classes(Judge(method, narrowed).predict([method], rows, scored=True))
     view = View("test", rows, prepared.source, method="scores", inputs=("embeddings",), n_attributes=2)
     logits = method.logits(view).numpy()
-    for row, predicted, scores in zip(rows, np.asarray(found), logits, strict=True):
+    for row, predicted, scores in zip(rows, found, logits, strict=True):
         allowed = np.flatnonzero(among[prepared.examples.y[row]])
         assert predicted == allowed[scores[allowed].argmax()]
-    assert (np.asarray(found)[prepared.examples.y[rows] == 1] == 1).all()
-    [everything] = Judge(method, prepared).predict([method], rows)
-    np.testing.assert_array_equal(np.asarray(everything), logits.argmax(axis=1))
+    assert (found[prepared.examples.y[rows] == 1] == 1).all()
+    [everything] = classes(Judge(method, prepared).predict([method], rows))
+    np.testing.assert_array_equal(everything, logits.argmax(axis=1))
 
 
 def test_candidates_are_checked_and_part_of_the_data(make_prepared: MakePrepared) -> None:

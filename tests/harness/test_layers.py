@@ -8,13 +8,14 @@ from pathlib import Path
 import spurbench
 
 ORDER = [
-    "errors", "marking", "files", "attribute_text", "imagenet", "cards", "registry", "data", "seeds", "space",
-    "metrics", "stats", "easy_hard", "rules", "published", "record", "provenance", "images", "backbones", "encode",
-    "features", "regions", "text_space", "model_space", "scratch", "parallel", "solvers", "method", "compose", "pinned",
-    "heads", "projections", "finetuning", "discovery", "isolation", "tasks", "judge", "evaluation", "texts", "keys",
-    "plan", "jobs", "workbench", "executors", "execute", "work", "session", "building", "board", "robustness", "verify",
-    "builder", "photo_folder", "contact_sheet", "study", "findings", "planted", "render", "leaderboard", "candidates",
-    "listing", "progress", "cli",
+    "errors", "marking", "narrowing", "files", "attribute_text", "imagenet", "cards", "registry", "data", "seeds",
+    "space", "metrics", "stats", "easy_hard", "rules", "calibration", "reading", "npz", "published", "record",
+    "provenance", "images", "backbones", "encode", "features", "regions", "text_space", "model_space", "scratch",
+    "parallel", "solvers", "method", "compose", "pinned", "heads", "projections", "finetuning", "discovery",
+    "isolation", "tasks", "judge", "evaluation", "texts", "keys", "plan", "jobs", "workbench", "executors", "execute",
+    "work", "session", "building", "board", "beside", "robustness", "verify", "builder", "photo_folder",
+    "contact_sheet", "study", "findings", "planted", "comparison", "render", "leaderboard", "frames", "history",
+    "operands", "candidates", "listing", "progress", "cli",
 ]  # fmt: skip
 ROOT = Path(spurbench.__file__).parent
 

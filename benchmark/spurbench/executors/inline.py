@@ -12,6 +12,7 @@ from ..method import fits_many
 from ..registry import Registries
 from ..tasks import Prepared
 from ..workbench import Workbench
+from .peak import PeakMemory
 
 
 class InlineExecutor:
@@ -39,7 +40,7 @@ class InlineExecutor:
     def _evaluate(self, job: Job, prepared: Prepared, seeds: Sequence[int], listen: Listener) -> None:
         """Compute some seeds at once; where one of several spoils it for all, each by itself."""
         listen(Started(tuple(seeds)))
-        started = time.perf_counter()
+        started, memory = time.perf_counter(), PeakMemory(job.device)
         try:
             method = self.registries.methods.fresh(job.method)
             outcomes = evaluate(method, prepared, job.rules, seeds)
@@ -51,7 +52,7 @@ class InlineExecutor:
             outcomes = [(failed(seeds[0], error, _trace(error)), {})]
         each = (time.perf_counter() - started) / len(seeds)
         for result, predictions in outcomes:
-            listen(Finished(result, predictions, each))
+            listen(Finished(result, predictions, each, memory.bytes()))
 
     def close(self) -> None:
         """Let go of data and models."""

@@ -26,6 +26,7 @@ class TunedTower:
             memory.
         weight, bias: (K, d) and (K,) of the head, logit scale included.
         memory_limit: bytes that predicting may take.
+        trained_parameters: how many were trained, those of the text tower as well.
     """
 
     model: ModelSpace
@@ -33,6 +34,7 @@ class TunedTower:
     weight: torch.Tensor
     bias: torch.Tensor
     memory_limit: int
+    trained_parameters: int
 
     def logits(self, view: View) -> torch.Tensor:
         """(n, K)."""

@@ -24,7 +24,7 @@ from .towers import Towers, Trained
 TEXT_BATCH = 256
 PHOTO_SHARE = 4
 """Photos are kept in memory if they take no more than a fourth of the memory limit, and leave room to work."""
-HEAD, IMAGE = "head.", "image."
+HEAD, IMAGE, COUNT = "head.", "image.", "trained_parameters"
 Tensors = dict[str, torch.Tensor]
 
 
@@ -110,7 +110,8 @@ def _snapshots(task: Task, name: str, recipe: Recipe) -> list[Tensors] | None:
 
 def _predictor(task: Task, tensors: Mapping[str, torch.Tensor]) -> TunedTower:
     state = {name.removeprefix(IMAGE): value for name, value in tensors.items() if name.startswith(IMAGE)}
-    return TunedTower(task.model, state, tensors[f"{HEAD}weight"], tensors[f"{HEAD}bias"], task.memory_limit)
+    weight, bias = tensors[f"{HEAD}weight"], tensors[f"{HEAD}bias"]
+    return TunedTower(task.model, state, weight, bias, task.memory_limit, int(tensors[COUNT]))
 
 
 class _Training:
@@ -192,7 +193,8 @@ class _Training:
     def _snapshot(self) -> Tensors:
         weight, bias = self.towers.objective.head(self._encode if self.towers.text is not None else None)
         moving = {name: value for name, value in self.towers.moving().items() if name.startswith(IMAGE)}
-        return {**moving, f"{HEAD}weight": weight.detach(), f"{HEAD}bias": bias.detach()}
+        count = torch.tensor(sum(parameter.numel() for parameter in self.trained.values()))
+        return {**moving, f"{HEAD}weight": weight.detach(), f"{HEAD}bias": bias.detach(), COUNT: count}
 
     @torch.no_grad()
     def _encode(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -43,6 +43,11 @@ class AdapterHead:
     G: torch.Tensor
     logit_scale: float
 
+    @property
+    def trained_parameters(self) -> int:
+        """Of W1, W2 and the affine part of BN."""
+        return 2 * self.first.numel() + 2 * self.scale.numel()
+
     def logits(self, view: View) -> torch.Tensor:
         """(n, K) scores."""
         return self.logits_many([self], view)[0]

@@ -32,6 +32,11 @@ class LinearHead:
     bias: torch.Tensor
     optimality: float | None = None
 
+    @property
+    def trained_parameters(self) -> int:
+        """Of W and b."""
+        return self.weight.numel() + self.bias.numel()
+
     def logits(self, view: View) -> torch.Tensor:
         """(n, K) scores."""
         return self.logits_many([self], view)[0]

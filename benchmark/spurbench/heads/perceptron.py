@@ -32,6 +32,11 @@ class PerceptronHead:
     second: torch.Tensor
     bias: torch.Tensor
 
+    @property
+    def trained_parameters(self) -> int:
+        """Of W1, U, b and the affine part of BN."""
+        return self.first.numel() + 2 * self.scale.numel() + self.second.numel() + self.bias.numel()
+
     def logits(self, view: View) -> torch.Tensor:
         """(n, K) scores."""
         return self.logits_many([self], view)[0]

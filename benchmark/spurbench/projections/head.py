@@ -26,12 +26,14 @@ class ProjectionHead:
         weights: its trained weights.
         classes: (K, d) unit class vectors.
         scale: s; it decides no prediction.
+        trained_parameters: how many were trained, on the text side as well.
     """
 
     form: Form
     weights: Mapping[str, torch.Tensor]
     classes: torch.Tensor
     scale: float
+    trained_parameters: int = 0
 
     def logits(self, view: View) -> torch.Tensor:
         """(n, K) scores."""

@@ -103,11 +103,13 @@ def train(
 
 
 def _heads(form: Form, weights: Weights, text: TextSide, log_scale: torch.Tensor) -> Iterator[ProjectionHead]:
+    # Of each configuration's own slice, and its temperature.
+    count = sum(value[0].numel() for value in (*weights.values(), *text.weights.values())) + 1
     with torch.no_grad():
         classes = text.zero_shot().expand(len(log_scale), -1, -1)
         for c in range(len(log_scale)):
             own = {name: value[c].detach().clone() for name, value in weights.items()}
-            yield ProjectionHead(form, own, classes[c].clone(), float(log_scale[c].exp()))
+            yield ProjectionHead(form, own, classes[c].clone(), float(log_scale[c].exp()), count)
 
 
 class SGD:
