@@ -25,7 +25,7 @@ from spurbench.cards import DatasetCard
 from spurbench.data import Examples, OwnFeatures
 from spurbench.discovery import Evidence
 from spurbench.files import digest
-from spurbench.record import Record
+from spurbench.record import GROUPS, Record, array_hash, predictions_name, record_path, write_record
 from spurbench.study import Study
 from spurbench.tasks import Prepared, Text
 from spurbench.text_space import filled
@@ -429,6 +429,70 @@ def easy_hard_record() -> Callable[..., Record]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_outcomes() -> Callable[..., Record]:
+    """Write a record and its predictions into a results folder, from what each seed got right."""
+
+    def write(results: Path, method: str, right: Any, groups: Any, **changes: Any) -> Record:
+        """`right` (S, n) bool, or one such matrix for each selection rule; `groups` (n,) of 2 classes x 2 values."""
+        groups = np.asarray(groups, np.int16)
+        chosen = {rule: np.asarray(some) for rule, some in (right if isinstance(right, dict) else {}).items()}
+        chosen = chosen or dict.fromkeys(("worst_group", "worst_class", "average"), np.asarray(right))
+        arrays, seeds = {GROUPS: groups}, []
+        for seed in range(len(next(iter(chosen.values())))):
+            candidates, selected = [], {}
+            for rule, some in chosen.items():
+                predicted = np.where(some[seed], groups // 2, 1 - groups // 2).astype(np.int16)
+                counts = [int(some[seed][groups == g].sum()) for g in range(4)]
+                arrays[predictions_name(seed, rule)] = predicted
+                selected[rule] = {
+                    "candidate": len(candidates), "test": counts, "predictions": array_hash(predicted)
+                }  # fmt: skip
+                candidates.append([len(candidates), 0, [1, 1, 1, 1], counts])
+            seeds.append(
+                {
+                    "seed": seed,
+                    "status": "ok",
+                    "selection_total": [10] * 4,
+                    "test_total": [int((groups == g).sum()) for g in range(4)],
+                    "configs": [{"C": float(i)} for i in range(len(candidates))],
+                    "candidates": candidates,
+                    "selected": selected,
+                }
+            )
+        parts = changes.pop("key_parts", {})
+        record = Record.model_validate(
+            {
+                "rules": "v1",
+                "dataset": "birds",
+                "backbone": "RN50",
+                "method": method,
+                "key": digest(parts),
+                "key_parts": parts,
+                "title": method,
+                "paper": "",
+                "supervision": [],
+                "trains": "linear head",
+                "refit": False,
+                "prompts": "",
+                "classes": ["landbird", "waterbird"],
+                "attributes": ["land", "water"],
+                "train_total": [70, 5, 5, 20],
+                "budget": {"seeds": len(seeds), "configurations": 8},
+                "confidence": 0.95,
+                "test_groups": array_hash(groups),
+                "times": {"updated": "2026-01-01T00:00:00+00:00", "seconds": {"0": 1.5}},
+                "seeds": seeds,
+                **changes,
+            }
+        )
+        path = record_path(results, record.rules, record.dataset, record.backbone, record.method)
+        write_record(path, record, arrays)
+        return record
+
+    return write
 
 
 @dataclass(frozen=True)

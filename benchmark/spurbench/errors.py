@@ -10,6 +10,9 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
+_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Embeddings, overrides and isolates of Unicode's bidirectional algorithm (UAX 9), which rearrange what follows."""
+
 
 class SpurbenchError(Exception):
     """Base class of every error whose message is meant for the user."""
@@ -67,10 +70,21 @@ class MethodError(SpurbenchError):
 
 
 def plain(text: str) -> str:
-    """Text without control characters: names and messages come from anywhere, and a terminal obeys what it is sent."""
+    """Text without control characters, and without those that turn the direction of writing around: names and messages
+    come from anywhere, a terminal obeys what it is sent, and what surrounds a name must read as it is written.
+    """
     if text.isprintable():
         return text
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else "�" for c in text)
+    return "".join(c if c in "\n\t" or not _rules_others(c) else "�" for c in text)
+
+
+def one_line(text: str) -> str:
+    """Plain text on one line, as a message is."""
+    return " ".join(plain(text).splitlines())
+
+
+def _rules_others(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(character) in _TURNING
 
 
 def inert(text: str) -> str:

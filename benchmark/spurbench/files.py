@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import stat
 import unicodedata
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ import platformdirs
 
 from .errors import UsageError
 
+MOST_BYTES = 256 * 2**20
+"""Of a file of results; the largest that this program writes have a hundredth."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=@,-]")
 _REFUSED = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029<>:"/\\|?*%]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -99,25 +102,37 @@ def digest(value: Any) -> str:
 
 def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write `content`, whole or piece by piece, so that a reader sees the old file or the new one, never a part,
-    whatever happens meanwhile.
+    whatever happens meanwhile. A device or pipe, e.g. `/dev/null`, is written into.
     """
+    pieces = (content,) if isinstance(content, bytes) else content
+    if _is_special(path):
+        with path.open("wb") as stream:
+            stream.writelines(pieces)
+        return
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        for piece in (content,) if isinstance(content, bytes) else content:
-            stream.write(piece)
+        stream.writelines(pieces)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether there is something that is neither file nor folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`, to be written inside; it takes the place of `path` once it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
+    # With the rights that every new file has, which `tempfile` would not give.
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with temporary.open("r+b") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -9,26 +9,36 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import gt
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from .errors import DataError
+from .calibration import Scores, fits
+from .errors import DataError, one_line
 from .files import digest, safe_name, write_atomic
+from .npz import read_arrays
+from .published import FOLDER as PUBLISHED
+from .reading import AGAIN, MOVE, files_below, leaving_out, read_checked
 from .rules import Budget, Selection, Strict
 
 Tier = Literal["self-reported", "rescored", "reproduced"]
-M = TypeVar("M", bound=Strict)
 MOST = 10**12
 """Examples in a group beyond which a count is a slip or an attack."""
+Number = Annotated[int, Field(ge=0, le=10**15)]
+"""Any count of anything: what is larger is no measurement, and few programs that read tables can hold it."""
+Setting = Annotated[int, Field(ge=-(10**18), le=10**18)]
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 GROUPS = "group"
 """Name of the array of test groups in the npz file."""
 Predictions = Mapping[str, NDArray[np.int16]]
+PATTERN = "RULES/DATASET/BACKBONE/METHOD.json"
+PLANTED = "planted"
+"""Folder of the planted records below the results folder."""
 
 
 class Candidate(NamedTuple):
@@ -37,26 +47,30 @@ class Candidate(NamedTuple):
     A row rather than an object in JSON: a record holds hundreds.
     """
 
-    config: Annotated[int, Field(ge=0)]
+    config: Number
     """Which of the seed's configurations."""
-    snapshot: Annotated[int, Field(ge=0)]
+    snapshot: Number
     selection: list[int] | None = None
     """Correct per group on the selection examples; None where it cannot be chosen."""
     test: list[int] | None = None
     error: str = ""
     """Why it cannot be chosen, e.g. non-finite logits."""
-    optimality: float | None = None
+    optimality: FiniteFloat | None = None
     """What a convex solver reached, in the terms of `solvers`; None where nothing is solved to convergence."""
 
 
 class Selected(Strict):
     """What one selection rule chose."""
 
-    candidate: int = Field(ge=0)
+    candidate: Number
     test: list[int]
     """Correct per group on test, after the refit where the method has one."""
     predictions: str
     """sha256 of the predicted classes (int16, little endian) in the npz file."""
+    scores: Scores | None = None
+    """What the logits on test say besides the predicted class."""
+    parameters: Number | None = None
+    """How many parameters were trained; None where the method does not say."""
 
 
 class Failure(Strict):
@@ -69,11 +83,11 @@ class Failure(Strict):
 class SeedResult(Strict):
     """One cell: what one seed gave."""
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, le=10**9)
     status: Literal["ok", "failed"]
-    selection_total: list[int] = Field(default_factory=list)
-    test_total: list[int] = Field(default_factory=list)
-    configs: list[dict[str, float | int | str | bool]] = Field(default_factory=list)
+    selection_total: list[Number] = Field(default_factory=list)
+    test_total: list[Number] = Field(default_factory=list)
+    configs: list[dict[str, FiniteFloat | Setting | str | bool]] = Field(default_factory=list)
     """The configurations tried."""
     candidates: list[Candidate] = Field(default_factory=list)
     selected: dict[Selection, Selected] = Field(default_factory=dict)
@@ -87,20 +101,34 @@ class SeedResult(Strict):
             raise ValueError(f"seed {self.seed}: a failed seed has a failure, others have none")
         if self.status == "ok" and not self.selected:
             raise ValueError(f"seed {self.seed}: nothing selected")
-        if any(candidate.config >= len(self.configs) for candidate in self.candidates):
+        if self.status == "failed" and self.selected:
+            raise ValueError(f"seed {self.seed}: a failed seed has nothing selected")
+        columns = zip(*self.candidates, strict=True) if self.candidates else ((),) * len(Candidate._fields)
+        configs, _, of_selection, of_test, *_ = columns
+        if max(configs, default=-1) >= len(self.configs):
             raise ValueError(f"seed {self.seed}: a candidate has a configuration that is not among the seed's")
         for selected in self.selected.values():
             if selected.candidate >= len(self.candidates):
                 raise ValueError(f"seed {self.seed}: selected candidate {selected.candidate} does not exist")
-        counts = [(c.selection, self.selection_total) for c in self.candidates]
-        counts += [(c.test, self.test_total) for c in self.candidates]
-        counts += [(s.test, self.test_total) for s in self.selected.values()]
-        for correct, total in counts:
-            if correct is not None and (
-                len(correct) != len(total) or min(correct, default=0) < 0 or any(map(gt, correct, total))
-            ):
-                raise ValueError(f"seed {self.seed}: counts {correct} do not fit totals {total}")
+        _check_counts(self.seed, of_selection, self.selection_total)
+        _check_counts(self.seed, (*of_test, *(item.test for item in self.selected.values())), self.test_total)
         return self
+
+
+def _check_counts(seed: int, counts: Iterable[list[int] | None], total: Sequence[int]) -> None:
+    """Raises ValueError naming the first counts that are not of as many groups, or no part, of the total.
+
+    A record holds hundreds of counts, and a board a thousand records: they are looked at one by one only once it is
+    known that some do not fit.
+    """
+    known = [correct for correct in counts if correct is not None]
+    if all([len(correct) == len(total) for correct in known]):  # noqa: C419 - a list is twice as fast here
+        columns = zip(zip(*known, strict=True), total, strict=False)
+        if all([min(column) >= 0 and max(column) <= most for column, most in columns]):  # noqa: C419
+            return
+    for correct in known:
+        if len(correct) != len(total) or min(correct, default=0) < 0 or any(map(gt, correct, total)):
+            raise ValueError(f"seed {seed}: counts {correct} do not fit totals {total}")
 
 
 class Times(Strict):
@@ -108,14 +136,17 @@ class Times(Strict):
 
     updated: str
     """ISO 8601, UTC."""
-    seconds: dict[str, float]
+    seconds: dict[str, Seconds]
     """Seconds per seed, by seed."""
+    peak_memory: dict[str, Number] = Field(default_factory=dict)
+    """Most bytes of memory that the process held while it computed a seed, by seed; of the device where that is not the
+    processor. Seeds computed at once share it."""
 
 
 class Record(Strict):
     """All seeds of one (rules, data set, backbone, method)."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     rules: str
     dataset: str
     backbone: str
@@ -131,9 +162,9 @@ class Record(Strict):
     prompts: str
     classes: list[str]
     attributes: list[str]
-    train_total: list[int]
+    train_total: list[Number]
     budget: Budget
-    confidence: float = Field(gt=0, lt=1)
+    confidence: float = Field(ge=0.5, le=0.9999)
     tier: Tier = "self-reported"
     test_groups: str
     """sha256 of the group of every test example (int16, little endian), in the npz file."""
@@ -147,7 +178,7 @@ class Record(Strict):
         n_groups = len(self.classes) * len(self.attributes)
         totals = [self.train_total, *(total for r in self.done for total in (r.selection_total, r.test_total))]
         for total in totals:
-            if len(total) != n_groups or min(total) < 0 or max(total) > MOST:
+            if len(total) != n_groups or max(total) > MOST:
                 raise ValueError(f"totals {total} do not fit {n_groups} groups")
         if len({tuple(result.test_total) for result in self.done}) > 1:
             raise ValueError("seeds disagree on the number of test examples per group")
@@ -157,6 +188,10 @@ class Record(Strict):
             for rule, selected in result.selected.items():
                 if not self.refit and selected.test != result.candidates[selected.candidate].test:
                     raise ValueError(f"seed {result.seed}, {rule}: counts differ from those of the chosen candidate")
+                if selected.scores is not None and not fits(
+                    selected.scores, selected.test, result.test_total, len(self.classes)
+                ):
+                    raise ValueError(f"seed {result.seed}, {rule}: scores do not fit the counts")
         numbers = [result.seed for result in self.seeds]
         if numbers != sorted(set(numbers)):
             raise ValueError(f"seeds must be ascending and distinct, not {numbers}")
@@ -175,53 +210,44 @@ def record_path(results: Path, rules: str, dataset: str, backbone: str, method: 
 
 
 def read_record(path: Path) -> Record | None:
-    """The record in a file, None if there is none. Raises DataError naming the file and the first fault."""
+    """The record in a file, None if there is none. Raises DataError naming the file and its fault, as `read_checked`.
+
+    Its predictions are looked at by `read_predictions`.
+    """
     return read_checked(path, Record, "record")
 
 
-def read_checked(path: Path, model: type[M], kind: str) -> M | None:
-    """What a JSON file holds, None if there is none. Raises DataError naming the file, its kind and the first fault."""
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(
-            f"{path} is not a valid {kind}: {where}: {first['msg']}; delete it to have it made again"
-        ) from error
-
-
 def read_records(results: Path, broken: list[str] | None = None) -> Iterator[Record]:
-    """Every record below a results folder, in the order of their paths. `results/published` holds none.
+    """Every record below a results folder, in the order of their paths.
 
-    Raises DataError for a broken one; or, where a list `broken` is given, adds the message to it and goes on.
+    Raises DataError for a broken one, and for a file in a place that is not its own; or, where a list `broken` is
+    given, adds the message to it and goes on.
     """
-    for path in sorted(results.glob("*/*/*/*.json")):
-        parts = path.relative_to(results).parts
-        if parts[0] != "published" and not any(part.startswith(".") for part in parts):
-            try:
-                record = read_record(path)
-                if record is not None:
-                    yield _in_its_place(record, path, results)
-            except DataError as error:
-                if broken is None:
-                    raise
-                broken.append(str(error))
+    for path in record_files(results, broken):
+        with leaving_out(broken):
+            record = read_in_place(path)
+            if record is not None:
+                yield record
 
 
-def _in_its_place(record: Record, path: Path, results: Path) -> Record:
-    expected = record_path(results, record.rules, record.dataset, record.backbone, record.method)
+def record_files(results: Path, broken: list[str] | None = None) -> Iterator[Path]:
+    """Where records lie below a results folder, sorted: those of one table, a folder, follow each other.
+
+    Raises DataError for what lies where no record does, or is no file; or adds the message to a list `broken`.
+    """
+    return files_below(results, PATTERN, broken, left_out=(PUBLISHED, PLANTED))
+
+
+def read_in_place(path: Path) -> Record | None:
+    """As `read_record`. Raises DataError as well if the record belongs elsewhere."""
+    record = read_record(path)
+    if record is None:
+        return None
+    names = record.rules, record.dataset, record.backbone, record.method
+    expected = record_path(path.parents[3], *names)
     if expected != path:
-        raise DataError(
-            f"{path} holds the record of {record.rules} / {record.dataset} / {record.backbone} / {record.method}, "
-            f"which belongs in {expected}; move it there"
-        )
+        told = " / ".join(names)
+        raise DataError(one_line(f"{path} holds the record of {told}, which belongs in {expected}: {MOVE}"))
     return record
 
 
@@ -239,29 +265,40 @@ def read_predictions(path: Path, record: Record) -> dict[str, NDArray[np.int16]]
     Raises DataError if the file is absent, broken, or not the record's.
     """
     file = path.with_suffix(".npz")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise DataError(f"{file} is missing: the predictions of {path} cannot be checked") from error
-    except Exception as error:
-        raise DataError(f"{file} is not a readable npz file: {error}") from error
     expected = {GROUPS: record.test_groups}
     for result in record.done:
         for rule, selected in result.selected.items():
             expected[predictions_name(result.seed, rule)] = selected.predictions
+    total = record.done[0].test_total if record.done else None
+    try:
+        arrays = read_arrays(file, expected, None if total is None else sum(total))
+    except FileNotFoundError as error:
+        message = f"{file} is missing: the predictions of {path} cannot be checked; {AGAIN}"
+        raise DataError(one_line(message)) from error
     for name, sha256 in expected.items():
         array = arrays.get(name)
         if array is None or array.dtype != np.int16 or array.ndim != 1 or array_hash(array) != sha256:
-            raise DataError(f"{file} does not hold the array '{name}' that {path} names")
+            message = f"{file} does not hold the array '{name}' that {path} names: either was changed; {AGAIN}"
+            raise DataError(one_line(message))
+    _check_groups(arrays[GROUPS], len(record.classes) * len(record.attributes), total, file, path)
     for result in record.done:
         for rule, selected in result.selected.items():
             counts = recount(arrays[GROUPS], arrays[predictions_name(result.seed, rule)], record)
             if counts != selected.test:
-                raise DataError(
-                    f"{path}: counts of seed {result.seed}, {rule} are not those of the predictions in {file}"
-                )
+                message = f"{path}: counts of seed {result.seed}, {rule} are not those of the predictions in {file}"
+                raise DataError(one_line(f"{message}: either was changed; {AGAIN}"))
     return arrays
+
+
+def _check_groups(
+    groups: NDArray[np.int16], n_groups: int, total: Sequence[int] | None, file: Path, path: Path
+) -> None:
+    """Raises DataError unless every test example is in one of the groups, and as many in each as `total` says."""
+    if groups.size and not 0 <= groups.min() <= groups.max() < n_groups:
+        raise DataError(one_line(f"{file} has test examples outside of the {n_groups} groups of {path}; {AGAIN}"))
+    if total is not None and np.bincount(groups, minlength=n_groups).tolist() != total:
+        message = f"{path}: the test examples per group are not those in {file}: either was changed; {AGAIN}"
+        raise DataError(one_line(message))
 
 
 class HasNames(Protocol):

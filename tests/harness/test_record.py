@@ -223,7 +223,7 @@ def test_an_absent_record_is_none(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_place_of_a_record_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is a folder, a pipe or a device"):
         read_record(tmp_path)
 
 
@@ -233,7 +233,7 @@ def test_a_record_cut_anywhere_is_refused_by_name(tmp_path_factory: pytest.TempP
     path = tmp_path_factory.mktemp("cut") / "erm.json"
     text = to_json(record()).rstrip().encode()
     path.write_bytes(text[: int(share * len(text))])
-    with pytest.raises(DataError, match=r"erm\.json is not a valid record"):
+    with pytest.raises(DataError, match=r"erm\.json is (empty|cut short)"):
         read_record(path)
 
 
@@ -242,8 +242,8 @@ def test_a_record_cut_anywhere_is_refused_by_name(tmp_path_factory: pytest.TempP
     [
         ({"tiers": "reproduced"}, "tiers"),
         ({"tier": "trusted"}, "tier"),
-        ({"schema_version": 1}, "schema_version"),
-        ({"schema_version": 3}, "schema_version"),
+        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 4}, "schema_version"),
         ({"budget": {"seeds": 3, "configurations": 8, "steps": 1}}, "budget.steps"),
         ({"seeds": [seed_result(extra=1)]}, "seeds.0.extra"),
         ({"seeds": [seed_result(seed=-1)]}, "seeds.0.seed"),
@@ -349,7 +349,7 @@ def test_seeds_must_ascend(seeds: list[int]) -> None:
     ],
 )
 def test_counts_that_do_not_fit_the_groups_are_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match=r"do not fit \d groups|seeds disagree"):
+    with pytest.raises(ValidationError, match=r"do not fit \d groups|seeds disagree|train_total\.0\n"):
         record(**changes)
 
 
@@ -389,7 +389,7 @@ def test_a_key_that_is_not_the_hash_of_its_parts_is_refused() -> None:
 def test_changed_predictions_are_noticed(tmp_path: Path, array: NDArray[np.int16]) -> None:
     path, made = written(tmp_path)
     np.savez_compressed(path.with_suffix(".npz"), **{**predictions(0), "0.worst_group": array})  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"does not hold the array '0\.worst_group'"):
+    with pytest.raises(DataError, match=r"does not hold the array '0\.worst_group'.*: either was changed; restore it"):
         read_predictions(path, made)
 
 
@@ -400,7 +400,7 @@ def test_counts_that_are_not_those_of_the_predictions_are_noticed(tmp_path: Path
     tried = [Candidate(0, 0, None, wrong)]
     path, made = tmp_path / "erm.json", record(seeds=[seed_result(candidates=tried)])
     write_record(path, made, predictions(0))
-    with pytest.raises(DataError, match="seed 0, worst_group are not those of the predictions"):
+    with pytest.raises(DataError, match=r"seed 0, worst_group are not those of the predictions.*: either was changed"):
         read_predictions(path, made)
 
 
@@ -441,7 +441,7 @@ def test_a_broken_predictions_file_is_named(tmp_path: Path, content: bytes) -> N
 def test_missing_predictions_are_named(tmp_path: Path) -> None:
     path, made = written(tmp_path)
     path.with_suffix(".npz").unlink()
-    with pytest.raises(DataError, match=r"erm\.npz is missing"):
+    with pytest.raises(DataError, match=r"erm\.npz is missing.*run the command that made it again"):
         read_predictions(path, made)
 
 

@@ -55,7 +55,9 @@ def test_a_broken_file_is_named(record: MakeRecord, tmp_path: Path) -> None:
     path = planted_path(tmp_path, "a", "b")
     write_planted(path, record(dataset="a", backbone="b"))
     path.write_text(json.dumps({**json.loads(path.read_text()), "strength": 2}))
-    with pytest.raises(DataError, match=r"b\.json is not a valid planted record: strength.*delete it"):
+    with pytest.raises(
+        DataError, match=r"b\.json is not a valid planted record: strength.*run the command that made it again"
+    ):
         read_planted(path)
     messages: list[str] = []
     assert list(read_all_planted(tmp_path, messages)) == []

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from ..errors import DataError
+from ..errors import DataError, one_line
 from ..files import digest, safe_name, write_atomic
-from ..record import Failure, Times, read_checked
+from ..reading import MOVE, files_below, leaving_out, read_checked
+from ..record import PLANTED as FOLDER
+from ..record import Failure, Number, Times
 from ..rules import Strict
 from .validity import effects
 
-FOLDER = "planted"
-"""Below the results folder."""
+PATTERN = "DATASET/BACKBONE.json"
 DEEPEST = 50
 """Regions of the top finding whose truth is kept: Precision@K can be computed for K up to this."""
 
@@ -25,13 +26,13 @@ class Found(Strict):
 
     key: str
     """sha256 over the discoverer's source: another one's result is not reused."""
-    findings: int = Field(ge=0)
+    findings: Number
     hits: list[Literal[0, 1]] = Field(max_length=DEEPEST)
     """Whether each of the top finding's first regions shows the planted feature."""
-    label: int | None = None
+    label: Number | None = None
     """The class that the discoverer says the regions go with."""
-    score: float | None = None
-    p_value: float | None = None
+    score: FiniteFloat | None = None
+    p_value: float | None = Field(default=None, ge=0, le=1)
     error: str = ""
     """Why it could not be asked; there are no findings then."""
 
@@ -63,7 +64,7 @@ class Mitigated(Strict):
 class PlantedSeed(Strict):
     """One model: one seed of a setting."""
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, le=10**9)
     status: Literal["ok", "failed"]
     failure: Failure | None = None
     judged: Judged | None = None
@@ -71,9 +72,9 @@ class PlantedSeed(Strict):
     gained: float | None = None
     lost: float | None = None
     """e1 and e2 (see `validity`)."""
-    regions: int = 0
+    regions: Number = 0
     """Regions that discoverers were given, and how many of them show the feature."""
-    planted_regions: int = 0
+    planted_regions: Number = 0
     found: dict[str, Found] = Field(default_factory=dict)
     mitigated: dict[str, Mitigated] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
@@ -100,7 +101,7 @@ class PlantedRecord(Strict):
     dataset: str
     backbone: str
     model: str
-    label: int = Field(ge=0)
+    label: Number
     """The class that the feature was planted with."""
     strength: float = Field(ge=0, le=1)
     """Cramer's V that was asked for."""
@@ -109,8 +110,8 @@ class PlantedRecord(Strict):
     key_parts: dict[str, Any]
     classes: list[str]
     attributes: list[str] = Field(min_length=2, max_length=2)
-    train_total: list[int]
-    test_total: list[int]
+    train_total: list[Number]
+    test_total: list[Number]
     seeds: list[PlantedSeed]
     times: Times
 
@@ -148,7 +149,7 @@ def planted_path(results: Path, dataset: str, backbone: str) -> Path:
 
 
 def read_planted(path: Path) -> PlantedRecord | None:
-    """The record in a file, None if there is none. Raises DataError naming the file and the first fault."""
+    """The record in a file, None if there is none. Raises DataError naming the file and fault, as `read_checked`."""
     return read_checked(path, PlantedRecord, "planted record")
 
 
@@ -160,23 +161,19 @@ def write_planted(path: Path, record: PlantedRecord) -> None:
 def read_all_planted(results: Path, broken: list[str] | None = None) -> Iterator[PlantedRecord]:
     """Every planted record below a results folder, in the order of their paths.
 
-    Raises DataError for a broken one; or, where a list `broken` is given, adds the message to it and goes on.
+    Raises DataError for a broken one, and for a file in a place that is not its own; or, where a list `broken` is
+    given, adds the message to it and goes on.
     """
-    for path in sorted((results / FOLDER).glob("*/*.json")):
-        if any(part.startswith(".") for part in path.relative_to(results).parts):
-            continue
-        try:
+    for path in files_below(results / FOLDER, PATTERN, broken):
+        with leaving_out(broken):
             record = read_planted(path)
             if record is not None:
                 _check_place(record, path, results)
                 yield record
-        except DataError as error:
-            if broken is None:
-                raise
-            broken.append(str(error))
 
 
 def _check_place(record: PlantedRecord, path: Path, results: Path) -> None:
     expected = planted_path(results, record.dataset, record.backbone)
     if expected != path:
-        raise DataError(f"{path} holds the record of {record.dataset} / {record.backbone}, which belongs in {expected}")
+        told = f"{record.dataset} / {record.backbone}"
+        raise DataError(one_line(f"{path} holds the record of {told}, which belongs in {expected}: {MOVE}"))
