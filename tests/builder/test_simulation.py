@@ -93,7 +93,7 @@ def test_worlds_that_cannot_be_are_refused(wrong) -> None:
         replace(null_world(), **wrong)
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize(("burst", "alike"), BURSTS)
 def test_chance_is_kept_in_at_most_one_of_twenty_worlds(burst, alike) -> None:
     # Bursts are shuffled one by one, which takes four times as long.
@@ -102,7 +102,7 @@ def test_chance_is_kept_in_at_most_one_of_twenty_worlds(burst, alike) -> None:
     assert trust(world, simulate(world, PUBLISHED, 10, SEED)).kept > 0.6
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("accuracy", "backgrounds", "photos", "gap", "kept"),
     [
@@ -127,7 +127,7 @@ def test_the_published_rule_keeps_as_much_by_chance_as_is_known(accuracy, backgr
     assert (drops > 0.05).mean() == pytest.approx(kept, abs=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("photos", "burst", "alike", "power"),
     [

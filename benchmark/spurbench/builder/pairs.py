@@ -1,4 +1,4 @@
-"""Which backgrounds are truly easy and hard for a class, and by how much. Needs torch only to adjust p-values.
+"""Which backgrounds are truly easy and hard for a class, and by how much.
 
 Wang et al. (2024, section 2) take for each class the backgrounds with the highest and the lowest accuracy and keep the
 class if they differ by more than 5 points. By chance alone they nearly always do. So here one half of the photos
@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..seeds import Seed
+from ..stats import holm
 from .drops import Units, accuracy, p_value, standing
 from .intervals import averaged, resampled
 from .reasons import reason
@@ -116,21 +117,13 @@ def _measured(label: str, cells: _Cells, result: ClassResult, rule: Rule, seed: 
 def _judged(results: list[ClassResult], rule: Rule) -> list[ClassResult]:
     """The same with adjusted p-values, and what is kept."""
     p = {result.label: result.p_value for result in results if result.p_value is not None}
-    adjusted = dict(zip(p, _holm(list(p.values())), strict=True))
+    adjusted = dict(zip(p, holm(list(p.values())), strict=True))
     judged = []
     for result in results:
         result = replace(result, p_adjusted=adjusted.get(result.label))
         why = reason(result, rule, len(p))
         judged.append(replace(result, kept=not why, reason=why))
     return judged
-
-
-def _holm(p: list[float]) -> list[float]:
-    import torch
-
-    from ..discovery.significance import holm
-
-    return holm(torch.tensor(p, dtype=torch.float64)).tolist()
 
 
 def _side(pairs: list[_Measured], side: int, rule: Rule) -> Interval:

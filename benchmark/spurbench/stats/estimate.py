@@ -1,4 +1,4 @@
-"""Statistics over seeds. Pure functions; deviations are sample deviations (ddof = 1)."""
+"""The mean over seeds. Deviations are sample deviations (ddof = 1)."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     if n == 1:
         return Estimate(mean, None, None, None)
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = _t_quantile(n - 1, (1 + confidence) / 2) * std / math.sqrt(n)
+    half = t_quantile(n - 1, (1 + confidence) / 2) * std / math.sqrt(n)
     return Estimate(mean, std, mean - half, mean + half)
 
 
 @lru_cache
-def _t_quantile(degrees: int, probability: float) -> float:
-    """Quantile of Student's t."""
+def t_quantile(degrees: float, probability: float) -> float:
+    """Quantile of Student's t; of the normal distribution for infinite degrees."""
     # scipy.special alone: importing scipy.stats takes longer than rendering a thousand records.
-    from scipy.special import stdtrit
+    from scipy.special import ndtri, stdtrit
 
-    return float(stdtrit(degrees, probability))
+    return float(ndtri(probability) if math.isinf(degrees) else stdtrit(degrees, probability))
