@@ -12,8 +12,6 @@ import matplotlib
 import pytest
 from PIL import Image
 
-from spurbench.record import record_path, to_json
-
 if TYPE_CHECKING:
     from conftest import Spurbench
 
@@ -53,13 +51,12 @@ def test_robustness_needs_no_record(spurbench: Spurbench, tmp_path: Path) -> Non
     assert Image.open(tmp_path / "R.PNG").width > 800
 
 
-def test_robustness_shows_own_records(
-    spurbench: Spurbench, tmp_path: Path, easy_hard_record: Callable[..., Any]
-) -> None:
-    own = easy_hard_record([8, 6, 8, 6], [10, 10, 10, 10], dataset="counteranimal", backbone="ViT-B/16")
-    path = record_path(tmp_path / "results", own.rules, own.dataset, own.backbone, own.method)
-    path.parent.mkdir(parents=True)
-    path.write_text(to_json(own))
+def test_robustness_shows_own_records(spurbench: Spurbench, tmp_path: Path, write_outcomes: Callable[..., Any]) -> None:
+    """8 of 10 easy and 6 of 10 hard photos of either class are right."""
+    right = [[place < n for n in (8, 6, 8, 6) for place in range(10)]]
+    named = {"dataset": "counteranimal", "backbone": "ViT-B/16", "attributes": ["easy", "hard"], "prompts": "synset"}
+    groups = [group for group in range(4) for _ in range(10)]
+    write_outcomes(tmp_path / "results", "zero_shot", right, groups, train_total=[0] * 4, **named)
     found = json.loads(spurbench("robustness", "--json").stdout)
     (mine,) = [model for model in found["models"] if model["own"]]
     assert (mine["name"], mine["easy"], mine["hard"]) == ("ViT-B/16", 80.0, 60.0)
@@ -87,7 +84,7 @@ def test_neither_command_needs_torch_for_help_or_for_tables(spurbench: Spurbench
     import subprocess
     import sys
 
-    code = "import sys, spurbench.leaderboard, spurbench.robustness, spurbench.verify.tables, spurbench.cli; "
+    code = "import sys, spurbench.leaderboard, spurbench.robustness, spurbench.verify.tables, spurbench.cli.app; "
     code += "print([name for name in ('torch', 'matplotlib', 'scipy.stats') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,9 +6,11 @@ import csv
 import json
 import re
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torchvision
 
@@ -16,7 +18,8 @@ from spurbench.backbones.open_clip import Catalogue
 from spurbench.board import Board, make_board
 from spurbench.errors import DataError
 from spurbench.leaderboard import read_everything
-from spurbench.published import Published, packaged, published_folder, read_classes, read_published, triples
+from spurbench.metrics import accuracy, train_weighted_accuracy
+from spurbench.published import EASY_HARD, Published, packaged, published_folder, read_classes, read_published, triples
 from spurbench.render.markdown import to_markdown
 from spurbench.render.published import beside
 
@@ -24,8 +27,11 @@ PAPER, REPRODUCTION = "arXiv 2403.11497", "meric-karadag/clip_spurious_features"
 ROW = {
     "dataset": "animals", "method": "zero_shot", "backbone": "RN50", "model": "RN50", "pretraining": "OpenAI",
     "metric": "easy", "average": "class", "label_space": "1v1000", "prompts": "synset", "split": "test",
-    "value": "64.02", "source": "a paper", "where": "Table 3", "reliable": "yes", "note": "",
+    "over": "", "value": "64.02", "std": "", "source": "a paper", "where": "Table 3", "protocol": "",
+    "reliable": "yes", "note": "",
 }  # fmt: skip
+GROUPS = {"average": "", "label_space": "", "prompts": "", "method": "erm", "metric": "wga"}
+"""What rows of methods have otherwise."""
 
 
 def write(path: Path, *rows: dict[str, str]) -> Path:
@@ -101,7 +107,61 @@ def test_backbones_are_named_as_this_program_names_them(values: tuple[Published,
     supervised = {f"torchvision:{name}" for name in torchvision.models.list_models(torchvision.models)}
     for row in values:
         name = row.backbone.replace("-gelu:", ":")
-        assert row.method == "lvlm" or name in (known if row.method == "zero_shot" else supervised), name
+        some = {"zero_shot": known, "own_head": supervised}.get(row.method, known | supervised)
+        assert row.method == "lvlm" or name in some, name
+
+
+def test_methods_are_named_as_this_program_names_them(values: tuple[Published, ...]) -> None:
+    names = {*entry_points(group="spurbench.methods").names, "lvlm"}
+    assert {row.method for row in values} | {row.over for row in values if row.over} <= names
+
+
+NOTEBOOK = {
+    "erm": (["0.5997 0.6012 0.5872", "0.9617 0.9630 0.9630", "0.7991 0.8029 0.8032"], "0.9917 0.6300 0.5960 0.9434"),
+    "erm_adapter": (
+        ["0.6492 0.6705 0.7113", "0.9538 0.9569 0.9432", "0.8158 0.8238 0.8341"],
+        "0.9729 0.6770 0.7061 0.9403",
+    ),
+}
+"""As the source prints them: WGA, adjusted and plain average of three runs; mean accuracy per group."""
+WATERBIRDS_TRAIN, WATERBIRDS_TEST = [3498, 184, 56, 1057], [2255, 2255, 642, 642]
+
+
+@pytest.mark.parametrize("method", NOTEBOOK)
+def test_the_averages_are_what_they_are_called(values: tuple[Published, ...], method: str) -> None:
+    """Mean and deviation are those of the printed runs, and both averages those of the printed groups."""
+    runs, groups = NOTEBOOK[method]
+    found: dict[str, Published] = {
+        row.metric: row for row in values if (row.dataset, row.method, row.backbone) == ("waterbirds", method, "RN50")
+    }
+    for metric, text in zip(("wga", "acc_train_weighted", "acc_test"), runs, strict=True):
+        numbers = 100 * np.array(text.split(), dtype=float)
+        assert found[metric].value == pytest.approx(numbers.mean(), abs=0.0101)
+        assert found[metric].std == pytest.approx(numbers.std(ddof=0), abs=0.0101)
+    correct = [round(10_000 * float(share)) for share in groups.split()]
+    counts = [share * total for share, total in zip(correct, WATERBIRDS_TEST, strict=True)]
+    totals = [10_000 * total for total in WATERBIRDS_TEST]
+    assert found["acc_test"].value == pytest.approx(100 * accuracy(counts, totals), abs=0.0101)
+    adjusted = train_weighted_accuracy(counts, totals, WATERBIRDS_TRAIN)
+    assert adjusted is not None
+    assert found["acc_train_weighted"].value == pytest.approx(100 * adjusted, abs=0.0101)
+
+
+def test_gains_and_training_splits_say_so(values: tuple[Published, ...]) -> None:
+    gains = {(row.dataset, row.method, row.backbone): row for row in values if row.metric == "wga_gain"}
+    assert {where: (row.value, row.over, row.split) for where, row in gains.items()} == {
+        ("waterbirds", "contrastive_yang", "RN50"): (23, "erm_projection", "test"),
+        ("waterbirds", "contrastive_yang", "ViT-L/14@336px"): (32, "erm_projection", "test"),
+        ("waterbirds", "perception_clip", "ViT-L/14"): (16.5, "zero_shot", "train"),
+        ("celeba", "perception_clip", "ViT-L/14"): (3.5, "zero_shot", "train"),
+    }
+    assert all("training split" in row.protocol for row in values if row.split == "train")
+
+
+def test_methods_have_worst_groups_or_both_averages_but_no_easy_photos(values: tuple[Published, ...]) -> None:
+    """CounterAnimal is told in easy, hard and drop, other data sets in groups."""
+    assert {row.dataset for row in values if row.metric in EASY_HARD} == {"counteranimal"}
+    assert {row.dataset for row in values if row.metric not in EASY_HARD} == {"waterbirds", "celeba"}
 
 
 def test_class_wise_tables_are_the_transcribed_ones(facts: dict[str, Any]) -> None:
@@ -143,13 +203,20 @@ def test_what_is_unreliable_is_marked(values: tuple[Published, ...]) -> None:
         ({"value": "nan"}, "value"),
         ({"value": "640.2"}, "value"),
         ({"value": "-3"}, "cannot be -3"),
-        ({"metric": "wga"}, "metric"),
-        ({"method": "magic"}, "method"),
+        ({"metric": "accuracy"}, "metric"),
+        ({"metric": "wga"}, "other metrics have neither"),
+        ({"average": ""}, "have an average and a label_space"),
+        ({"label_space": ""}, "have an average and a label_space"),
+        ({"over": "erm"}, "other metrics are over nothing"),
+        ({"metric": "wga_gain", "average": "", "label_space": ""}, "says what it is over"),
+        ({"std": "-1"}, "std"),
+        ({"std": "none"}, "std"),
+        ({"method": ""}, "method"),
         ({"average": "median"}, "average"),
         ({"backbone": ""}, "backbone"),
         ({"reliable": "no"}, "note with the reason"),
         ({"note": "looks wrong"}, "note with the reason"),
-        ({"dataset": "plants"}, "belongs in a file of that name"),
+        ({"dataset": "plants"}, r"a row of 'plants' belongs in .*plants\.csv; move it there"),
     ],
 )
 def test_a_slip_of_the_hand_is_told_with_file_and_line(tmp_path: Path, changes: dict[str, str], told: str) -> None:
@@ -215,7 +282,12 @@ def test_the_section_tells_each_printed_number_once(values: tuple[Published, ...
     cells = [cell for row in rows_of(text) for cell in row]
     told = [re.match(r"([0-9.]+) / ([0-9.]+)(?: / ([0-9.]+))?", cell) for cell in cells]
     numbers = sorted(number for match in told if match for number in match.groups() if number)
-    assert numbers == sorted(f"{row.value:.2f}" for row in values)
+    assert numbers == sorted(f"{row.value:.2f}" for row in values if row.metric in EASY_HARD)
+    alone = (re.fullmatch(r"([+-]?[0-9]+\.[0-9]+)(?: ± ([0-9.]+))?(?: \([a-z]\))?", cell) for cell in cells)
+    found = sorted((float(match[1]), float(match[2] or -1)) for match in alone if match)
+    assert found == sorted(
+        (row.value, -1 if row.std is None else row.std) for row in values if row.metric not in EASY_HARD
+    )
     for reason in {row.note for row in values if row.note}:
         assert reason.split("; ")[0][:40] in text
 
@@ -278,10 +350,36 @@ def test_after_a_run_each_own_row_is_compared_once(easy_hard_record: EasyHardRec
     assert all(line.endswith("(!); doubtful: miscounted") for line in beside(doubtful, make_board(own)))
 
 
+def test_own_numbers_of_methods_stand_beside(easy_hard_record: EasyHardRecord) -> None:
+    """Two seeds, WGA 0.4 and 0.6, 20 and 24 of 30 right; groups have 0.8, 0.7, 0.6, 0.9, in training 8, 1, 1, 8."""
+    own = easy_hard_record(
+        correct=[[8, 4, 4, 4], [8, 3, 8, 5]], total=[10, 5, 10, 5], method="erm", attributes=["land", "water"],
+        train_total=[8, 1, 1, 8],
+    )  # fmt: skip
+    printed = [
+        value(**{**GROUPS, **changes})
+        for changes in (
+            {"value": 48.25, "std": 1.5},
+            {"metric": "acc_test", "value": 70},
+            {"metric": "acc_train_weighted", "value": 80.5, "protocol": "the last epoch"},
+            {"metric": "average_unstated", "value": 75},
+            {"value": 60, "split": "train"},
+        )
+    ]
+    cells = [row[2:] for row in rows_of(to_markdown(make_board([own]), None, printed).split(", as published")[1])[2:]]
+    assert cells == [
+        ["WGA", "a paper, Table 3", "48.25 ± 1.5", "50.0 (+1.8)"],
+        ["acc_test", "a paper, Table 3", "70.0", "73.3 (+3.3)"],
+        ["acc_train_weighted", "a paper, Table 3", "80.5 (a)", "82.8 (+2.3)"],
+        ["average, unstated which", "a paper, Table 3", "75.0", ""],
+        ["WGA, train split", "a paper, Table 3", "60.0", "50.0"],
+    ]
+
+
 def test_published_numbers_change_no_rank(easy_hard_record: EasyHardRecord, values: tuple[Published, ...]) -> None:
     own = easy_hard_record(correct=[7, 3, 7, 3], total=[10, 5, 10, 5], dataset="counteranimal", backbone="RN50")
     alone, beside = (to_markdown(make_board([own]), None, some) for some in ((), values))
-    assert beside.startswith(alone.split("\nHow to read it")[0])
+    assert beside.startswith(alone.split("\n## How to read it")[0])
 
 
 def test_the_package_carries_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -49,7 +49,11 @@ def robustness(
         raise UsageError(f"--out takes a file that ends in {' or '.join(FORMS)}, not {out}")
     if results != RESULTS and not results.is_dir():
         raise UsageError(f"there is no results folder {results}; `spurbench run` makes one")
-    found = compute(read_published(published_folder(results)), make_board(read_records(results)), dataset)
+    broken: list[str] = []
+    printed = read_published(published_folder(results), broken)
+    found = compute(printed, make_board(read_records(results, broken)), dataset)
+    for message in broken:
+        typer.echo(f"left out: {message}", err=True)
     if not found.points:
         raise DataError(
             f"nothing is known of easy and hard accuracies on '{dataset}': {published_folder(results)} has no row, and "

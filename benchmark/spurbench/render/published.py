@@ -1,12 +1,14 @@
-"""The section "as published" of the board: what papers print, own numbers beside it, nothing ranked."""
+"""The sections "as published" of the board: what papers print, own numbers beside it, nothing ranked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..beside import Beside, own_row
+from ..beside import beside as stand_beside
 from ..board import Board, BoardRow
-from ..published import Published, Triple, triples
+from ..published import EASY_HARD, SIGNED, Metric, Published, Triple, triples
 from .planted import Table
 
 HOW_PUBLISHED = """\
@@ -18,7 +20,12 @@ TITLES = {
     "own_head": "supervised models, with their own classifiers",
     "lvlm": "language models that are shown the photo",
 }
-ALL_LABELS = "1v1000"
+HOW_METHODS = """\
+Numbers as their sources print them, in percent, ± the deviation over runs where it is printed. They are not ranked, and
+the board above does not depend on them. A letter in brackets leads to what the source did otherwise, or to why a value
+is not to be relied on. **ours**: own complete records of the same data set, backbone, method and metric, mean over
+seeds, in brackets how far that is from the printed value, in points."""
+NAMES: dict[Metric, str] = {"wga": "WGA", "average_unstated": "average, unstated which", "wga_gain": "WGA gain"}
 Setting = tuple[str, str, str, str]
 
 
@@ -30,13 +37,73 @@ class PublishedTable:
     below: tuple[str, ...]
 
 
+def how(values: Sequence[Published]) -> str:
+    """What to say above the tables of one data set."""
+    kinds = {value.metric in EASY_HARD for value in values}
+    return "\n\n".join(text for kind, text in ((True, HOW_PUBLISHED), (False, HOW_METHODS)) if kind in kinds)
+
+
 def published_tables(values: Sequence[Published], board: Board) -> Iterator[PublishedTable]:
-    """The tables of one data set, one for each way of classifying: a row per model, a column per setting and source."""
+    """The tables of one data set.
+
+    Easy, hard and drop: a table for each way of classifying, with a row per model and a column per setting and source.
+    All else in one table, a row per value.
+    """
     found = triples(values)
-    for method, title in TITLES.items():
+    for method in dict.fromkeys((*TITLES, *(triple.first.method for triple in found))):
         mine = [triple for triple in found if triple.first.method == method]
         if mine:
-            yield _table(title, mine, [row for row in board.rows if row.method == method])
+            yield _table(TITLES.get(method, method), mine, [row for row in board.rows if row.method == method])
+    others = stand_beside((value for value in values if value.metric not in EASY_HARD), board.rows)
+    if others:
+        yield _methods(others)
+
+
+def _methods(found: Sequence[Beside]) -> PublishedTable:
+    said = [_said(item.printed) for item in found]
+    marks = {text: _letters(place) for place, text in enumerate(dict.fromkeys(filter(None, said)))}
+    body = []
+    for item, text in zip(found, said, strict=True):
+        value = item.printed
+        mark = f" ({marks[text]})" if text else ""
+        where = f"{value.source}, {value.where}"
+        body.append((value.method, value.backbone, _measured(value), where, _printed(value) + mark, _compared(item)))
+    headings = ("method", "backbone", "measure", "source", "published", "ours")
+    kept = len(headings) - (not any(row[-1] for row in body))
+    methods = len({item.printed.method for item in found})
+    table = Table(f"methods: {methods}", headings[:kept], tuple(row[:kept] for row in body), words=4)
+    return PublishedTable(table, tuple(f"({mark}) {text}" for text, mark in marks.items()))
+
+
+def _said(value: Published) -> str:
+    """What there is to know of a value besides the number."""
+    return "; ".join(filter(None, (value.protocol, value.note)))
+
+
+def _measured(value: Published) -> str:
+    """Metric, baseline and split in words."""
+    name = NAMES.get(value.metric, value.metric)
+    over = f" over {value.over}" if value.over else ""
+    return f"{name}{over}{'' if value.split == 'test' else f', {value.split} split'}"
+
+
+def _printed(value: Published) -> str:
+    number = _decimals(value.value, sign="+" if value.metric in SIGNED else "")
+    return number if value.std is None else f"{number} ± {_decimals(value.std)}"
+
+
+def _decimals(number: float, sign: str = "") -> str:
+    """One decimal, or two where the second says something: sources print either."""
+    text = f"{number:{sign}.2f}"
+    return text[:-1] if text.endswith("0") else text
+
+
+def _compared(item: Beside) -> str:
+    """The own number, and how far it is from the printed one; "" where there is none."""
+    if item.own is None:
+        return ""
+    own = f"{item.own:{'+' if item.printed.metric in SIGNED else ''}.1f}"
+    return own if item.difference is None else f"{own} ({item.difference:+.1f})"
 
 
 def _table(title: str, found: Sequence[Triple], rows: Sequence[BoardRow]) -> PublishedTable:
@@ -101,16 +168,25 @@ def _cell(triple: Triple, marks: dict[str, str]) -> str:
 
 
 def beside(values: Sequence[Published], board: Board) -> list[str]:
-    """A line for each own row of which a source prints easy and hard accuracy by the same prompts, comparing them."""
+    """Lines that compare own rows with what sources print of them: of easy and hard accuracy by the same prompts one
+    line for each row, of all else one for each printed value.
+    """
     lines = []
     met: set[int] = set()
     for triple in triples(values):
-        row = own_row(triple, board.rows)
+        row = own_row(triple.first, board.rows)
         if row is not None and id(row) not in met and (told := _against(triple, row)):
             met.add(id(row))
             doubt = f"; doubtful: {triple.note}" if triple.note else ""
             where = f"{triple.first.source}, {triple.first.where}"
             lines.append(f"{row.backbone}, {row.method}: {told}; {where}: {_cell(triple, {triple.note: '!'})}{doubt}")
+    for item in stand_beside((value for value in values if value.metric not in EASY_HARD), board.rows):
+        if item.own is not None:
+            value, said = item.printed, _said(item.printed)
+            lines.append(
+                f"{value.backbone}, {value.method}, {_measured(value)}: {_compared(item)}; {value.source}, "
+                f"{value.where}: {_printed(value)}{f'; there: {said}' if said else ''}"
+            )
     return lines
 
 
@@ -119,7 +195,7 @@ def _ours(cells: dict[Setting, Triple], rows: Sequence[BoardRow]) -> str:
     told = []
     for backbone in dict.fromkeys(triple.first.backbone for triple in cells.values()):
         triple = next(triple for triple in cells.values() if triple.first.backbone == backbone)
-        row = own_row(triple, rows)
+        row = own_row(triple.first, rows)
         told.append("" if row is None else _against(triple, row))
     return "; ".join(filter(None, told))
 
@@ -131,21 +207,3 @@ def _against(triple: Triple, row: BoardRow) -> str:
         return ""
     easy, hard, drop = (100 * value.mean for value in (cell.easy, cell.hard, cell.drop))
     return f"{easy:.2f} / {hard:.2f} / {drop:.2f} ({easy - triple.easy:+.2f} / {hard - triple.hard:+.2f})"
-
-
-def own_row(triple: Triple, rows: Sequence[BoardRow]) -> BoardRow | None:
-    """The own record of what a published row describes, complete and by the same prompts; None where there is none.
-
-    Own numbers are averaged over classes, and records of fewer labels have them in the data set's name.
-    """
-    first = triple.first
-    if first.average != "class":
-        return None
-    dataset = first.dataset if first.label_space == ALL_LABELS else f"{first.dataset}:labels={first.label_space}"
-    same = (
-        row
-        for row in rows
-        if (row.dataset, row.method, row.backbone) == (dataset, first.method, first.backbone)
-        and row.prompts == first.prompts and row.status == "complete" and row.easy_hard is not None
-    )  # fmt: skip
-    return next(same, None)
