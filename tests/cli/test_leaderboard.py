@@ -1,9 +1,7 @@
-"""`spurbench leaderboard`: regenerated from records alone, checked, in three formats, without torch."""
+"""`spurbench leaderboard`: regenerated from records alone, checked, without torch."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import subprocess
 import sys
@@ -53,26 +51,11 @@ def test_check_fails_with_the_difference_and_writes_nothing(spurbench: Spurbench
     assert spurbench("leaderboard", "--check", "--results", done).returncode == 1
 
 
-def test_the_three_formats_tell_the_same_numbers(spurbench: Spurbench, done: Path) -> None:
-    rows = json.loads(spurbench("leaderboard", "--results", done, "--format", "json", "--output", "-").stdout)
-    table = list(csv.DictReader(io.StringIO(
-        spurbench("leaderboard", "--results", done, "--format", "csv", "--output", "-").stdout
-    )))  # fmt: skip
-    text = spurbench("leaderboard", "--results", done, "--output", "-").stdout
-    assert [row["method"] for row in rows] == [row["method"] for row in table]
-    for row, line in zip(rows, table, strict=True):
-        assert float(line["wga_mean"]) == row["wga"]["mean"]
-        assert f"{100 * row['wga']['mean']:.1f}" in text
-
-
 def test_selection_changes_what_is_shown(spurbench: Spurbench, done: Path) -> None:
     by = {}
     for rule in ("worst_group", "average"):
-        rows = json.loads(
-            spurbench("leaderboard", "--results", done, "--selection", rule, "--format", "json", "--output", "-").stdout
-        )
-        assert {row["selection"] for row in rows} == {rule}
-        by[rule] = {row["method"]: row["wga"]["mean"] for row in rows}
+        by[rule] = spurbench("leaderboard", "--results", done, "--selection", rule, "--output", "-").stdout
+        assert f"Selected by `{rule}`" in by[rule]
     assert by["worst_group"] != by["average"]
 
 
@@ -82,25 +65,12 @@ def test_no_results_is_a_wrong_call(spurbench: Spurbench) -> None:
     assert "there is no results folder absent" in run.stderr
 
 
-def test_a_broken_record_is_named_and_how_to_mend_it(spurbench: Spurbench, done: Path) -> None:
-    path = next(done.rglob("erm.json"))
-    text = path.read_text()
-    try:
-        path.write_text(text[: len(text) // 2])
-        run = spurbench("leaderboard", "--results", done)
-    finally:
-        path.write_text(text)
-    assert run.returncode == 1
-    assert str(path) in run.stderr
-    assert "delete it to have it made again" in run.stderr
-
-
 def test_results_are_read_and_rendered_without_torch() -> None:
     code = (
         "import sys; from pathlib import Path; from spurbench.board import make_board;"
         "from spurbench.record import read_records; from spurbench.render.markdown import to_markdown;"
         f"text = to_markdown(make_board(read_records(Path({str(REPOSITORY / 'results')!r}))));"
-        "assert 'WGA' in text; heavy = {'torch', 'open_clip', 'sklearn', 'scipy.stats'} & set(sys.modules);"
+        "assert 'WGA' in text; heavy = {'torch', 'open_clip', 'sklearn', 'pandas', 'matplotlib'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -126,9 +96,7 @@ def test_the_committed_records_are_reproduced_from_nothing(
     ours, committed = (
         {
             (row["backbone"], row["method"]): row
-            for row in json.loads(
-                spurbench("leaderboard", "--results", root, "--format", "json", "--output", "-").stdout
-            )
+            for row in json.loads(spurbench("export", "--results", root, "--format", "json").stdout)
             if row["dataset"] == "menagerie-birds"
             and row["rules"] == "v1"
             and row["method"] in some
@@ -139,7 +107,7 @@ def test_the_committed_records_are_reproduced_from_nothing(
     assert ours.keys() == committed.keys()
     for cell, row in committed.items():
         # Bit for bit on one machine; another processor may tip single test examples.
-        assert ours[cell]["wga"]["mean"] == pytest.approx(row["wga"]["mean"], abs=0.02), cell
+        assert ours[cell]["wga"] == pytest.approx(row["wga"], abs=0.02), cell
 
 
 def test_the_committed_board_tells_methods_apart() -> None:

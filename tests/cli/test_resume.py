@@ -85,7 +85,9 @@ def test_records_after_twenty_kills_are_those_of_an_undisturbed_run(
         assert len(list(finished_cells(last))) < expected, "what was finished before is kept"
     assert last.returncode == 0
     assert without_times(tmp_path / "killed") == without_times(tmp_path / "whole")
-    assert (tmp_path / "killed/leaderboard.md").read_text() == (tmp_path / "whole/leaderboard.md").read_text()
+    # Time and memory, the last columns but one of a table, are what two runs differ in.
+    boards = [(tmp_path / name / "leaderboard.md").read_text().splitlines() for name in ("killed", "whole")]
+    assert [line.split("|")[:10] for line in boards[0]] == [line.split("|")[:10] for line in boards[1]]
     assert visible(tmp_path / "killed") == visible(tmp_path / "whole"), "a killed write leaves no visible file"
 
 
@@ -113,6 +115,8 @@ def in_a_long_cell(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background has interrupts ignored, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     for _ in range(1200):
         if marker.exists() and marker.read_text():

@@ -250,7 +250,6 @@ def _say_what_the_suite_leaves_out(plan: Plan, console: Console) -> None:
 
 def _print_results(session: Session, plan: Plan, console: Console) -> bool:
     """Print and write the board of every readable record; true if some are not."""
-    from ..board import make_board
     from ..leaderboard import read_everything, write_leaderboard
     from ..render.published import beside
     from ..render.terminal import print_board
@@ -258,8 +257,7 @@ def _print_results(session: Session, plan: Plan, console: Console) -> bool:
     everything = read_everything(session.results)
     written = write_leaderboard(session.results, everything)
     shown = {(plan.rules.name, row.dataset, row.backbone) for row in plan.rows}
-    here = [record for record in everything.records if (record.rules, record.dataset, record.backbone) in shown]
-    board = make_board(here)
+    board = everything.board().of(shown)
     print_board(board, console)
     for line in beside(everything.published, board):
         say(console, f"as published: {line}")

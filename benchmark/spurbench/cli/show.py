@@ -23,14 +23,6 @@ class Kind(str, Enum):
     discoverers = "discoverers"
 
 
-class Format(str, Enum):
-    """How the leaderboard is written."""
-
-    md = "md"
-    json = "json"
-    csv = "csv"
-
-
 class By(str, Enum):
     """How a configuration is chosen from validation."""
 
@@ -94,48 +86,51 @@ def leaderboard(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="File to write; - prints. Example: --output board.json --format json.",
+            help="File to write; - prints. Example: --output -.",
             show_default="leaderboard.md beside the results",
         ),
     ] = None,
-    form: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            help="md, json or csv; published numbers stand in md alone, beside own ones. Example: --format csv.",
-        ),
-    ] = Format.md,
     selection: Annotated[
         By, typer.Option(help="How configurations are chosen. Example: --selection worst_class.")
     ] = By.worst_group,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Write nothing; exit 1 and print the difference if the file is not up to date."),
+        typer.Option(
+            "--check",
+            help="Write nothing; exit 1 and print the difference if the file is not up to date. Strict by itself.",
+        ),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit 1 for a file that is broken, changed by hand, misplaced or of another version, instead of "
+            "leaving it out with a warning. Example: --strict.",
+        ),
     ] = False,
 ) -> None:
-    """Make the leaderboard again from the records.
+    """Make the leaderboard again from the records. `spurbench export` writes its numbers as tables.
 
-    Example: [bold]spurbench leaderboard --format json --output -[/bold]
+    A file that cannot be trusted is named and left out, unless --strict or --check.
+
+    Example: [bold]spurbench leaderboard --selection average --output -[/bold]
     """
-    from ..board import make_board
-    from ..errors import UsageError
+    from ..errors import UsageError, plain
     from ..files import write_atomic
     from ..leaderboard import difference, leaderboard_path, read_everything
-    from ..render import to_csv, to_json
 
     if not results.is_dir():
         raise UsageError(f"there is no results folder {results}; `spurbench run` makes one")
-    everything = read_everything(results, strict=True)
-    if form is Format.md:
-        text = everything.document(selection.value)
-    else:
-        text = {"json": to_json, "csv": to_csv}[form.value](make_board(everything.records, selection.value))
-    count = len(everything.records) + len(everything.planted)
-    path = output or leaderboard_path(results).with_suffix(f".{form.value}")
+    everything = read_everything(results, strict=strict or check)
+    for message in everything.broken:
+        typer.echo(f"left out: {message}", err=True)
+    text = everything.document(selection.value)
+    count = len(everything.rows()) + len(everything.planted)
+    path = output or leaderboard_path(results)
     if check:
         changes = difference(path, text)
         if changes:
-            typer.echo(changes)
+            typer.echo(plain(changes))
             typer.echo(f"{path} is not what the records in {results} say; run `spurbench leaderboard`", err=True)
             raise typer.Exit(1)
         typer.echo(f"{path} is up to date with {count} records")
@@ -143,4 +138,5 @@ def leaderboard(
         typer.echo(text, nl=False)
     else:
         write_atomic(path, text.encode())
-        typer.echo(f"written: {path} ({count} records)")
+        left_out = f", {len(everything.broken)} files left out" if everything.broken else ""
+        typer.echo(f"written: {path} ({count} records{left_out})")

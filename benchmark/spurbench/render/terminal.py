@@ -6,14 +6,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..board import Board, BoardRow
+from ..board import Board, BoardRow, by_track
 from ..errors import plain
 from ..planted.board import PlantedBoard
-from . import Column, budget, columns_of, ranked_by
+from . import TIED, Column, budgets, columns_of, detectable, ranked_by
 from .planted import summary, tables
 
 WIDE = 140
-LONG = 24
+LONG = 20
 """Characters beyond which a method's name is broken where its pins begin, so that there is room for the rest."""
 
 
@@ -22,7 +22,9 @@ def print_board(board: Board, console: Console) -> None:
     for (rules, dataset, backbone), rows in board.tables():
         fitting = (column for column in columns_of(rows) if not column.document_only)
         columns = [column for column in fitting if console.width >= WIDE or not column.wide_only]
-        caption = f"rules {rules} ({budget(rows)}), selected by {board.selection}{ranked_by(rows)}"
+        caption = f"rules {rules} ({budgets(rows)}), selected by {board.selection}{ranked_by(rows)}"
+        if any(row.standing is not None for row in rows):
+            caption += f"; {TIED}: not told from the best above it; {detectable(rows)}"
         console.print(_table(f"{dataset} · {backbone}", caption, columns, rows))
 
 
@@ -44,12 +46,18 @@ def _table(title: str, caption: str, columns: list[Column], rows: list[BoardRow]
         table.add_column(
             column.title,
             justify="right" if column.numeric else "left",
-            no_wrap=column.title != "supervision",
-            min_width=len("supervision") if column.title == "supervision" else None,
+            no_wrap=column.title != "method",
+            overflow="fold",
         )
-    for row in rows:
-        style = "bold" if row.rank == 1 else "dim" if row.rank is None else ""
-        table.add_row(*(Text(_broken(plain(column.cell(row)), column)) for column in columns), style=style)
+    method = next(at for at, column in enumerate(columns) if column.title == "method")
+    for track, some in by_track(rows):
+        heading = ["" for _ in columns]
+        heading[method] = f"given {'nothing' if track == 'none' else track}:"
+        table.add_row(*(Text(cell) for cell in heading), style="italic")
+        for row in some:
+            style = "bold" if row.leads else "dim" if row.rank is None else ""
+            cells = (Text(_broken(plain(column.cell(row)), column)) for column in columns)
+            table.add_row(*cells, style=style, end_section=row is some[-1])
     return table
 
 
