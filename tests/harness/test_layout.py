@@ -14,7 +14,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOTS = [ROOT / "benchmark", ROOT / "methods", ROOT / "datasets"]
-TORCH_FREE = ["registry", "record", "board", "cli", "plan", "execute", "cards", "data", "metrics", "stats", "rules"]
+TORCH_FREE = [
+    "registry",
+    "record",
+    "board",
+    "cli",
+    "plan",
+    "execute",
+    "cards",
+    "data",
+    "metrics",
+    "stats",
+    "rules",
+    "render.site",
+]
 
 
 def sources(folder: Path) -> list[Path]:
