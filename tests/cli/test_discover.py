@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from spurbench import __version__
-from spurbench.cli import app
+from spurbench.cli.app import app
 from spurbench.errors import MethodError, UsageError
 from spurbench.findings.report import DiscoveryReport
 
@@ -141,7 +141,7 @@ def test_a_data_set_without_photos_or_of_another_name_is_refused(
 
 def test_a_slip_of_the_pen_is_told_without_torch() -> None:
     code = (
-        "import sys\nfrom spurbench.cli import app\nfrom spurbench.errors import UnknownNameError\n"
+        "import sys\nfrom spurbench.cli.app import app\nfrom spurbench.errors import UnknownNameError\n"
         "try:\n    app('discover waterbirds --backbone RN50 --discoverer nobody-of-that-name'.split())\n"
         "except UnknownNameError:\n    print(sorted({'torch', 'open_clip', 'jinja2'} & set(sys.modules)))"
     )

@@ -69,7 +69,7 @@ def test_a_plugin_file_and_an_installed_package_both_appear_ranked(
         "--rules", "quick", PYTHONPATH=str(site),
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
-    rows = json.loads(spurbench("leaderboard", "--format", "json", "--output", "-").stdout)
+    rows = json.loads(spurbench("export", "--format", "json").stdout)
     ranks = {row["method"]: row["rank"] for row in rows}
     assert ranks.keys() == {"nearest_mean", "packaged_mean", "erm"}
     assert ranks["nearest_mean"] == ranks["packaged_mean"], "the same numbers share a rank"

@@ -207,7 +207,7 @@ def test_a_terminal_without_colours_or_blocks_is_left_alone(
 
 def test_neither_torch_nor_pandas_is_imported(few_photos: Path, environment: dict[str, str], tmp_path: Path) -> None:
     code = (
-        "import sys; from spurbench.cli import app;"
+        "import sys; from spurbench.cli.app import app;"
         "app(['show', sys.argv[1], '--groups'], standalone_mode=False);"
         "heavy = {'torch', 'open_clip', 'sklearn', 'scipy', 'pandas', 'rich_pixels'} & set(sys.modules);"
         "assert not heavy, heavy"
