@@ -35,7 +35,8 @@ HOW_TO_READ = f"""\
   have: **#** is the place in the track, and {TIED} marks those that a paired test on the same test examples and seeds
   (Holm over the track) does not tell from the best. That is not to be equal: a noisy method is hard to tell from
   anything. All that lead in this sense are bold. **to the best**: the difference in points, with an interval that holds
-  for all comparisons of the track together (Bonferroni).
+  for all comparisons of the track together (Bonferroni): a little wider than what Holm decides by, so that some that
+  hold 0 stand beside methods that are told apart.
 - Under rule `worst_group` the groups of validation photos choose the configuration of every method, of those that are
   told nothing as well; rules `worst_class` and `average` use no group labels.
 - **acc_test** is the share of test examples that are right; **acc_train_weighted** weights group accuracies by
