@@ -158,6 +158,7 @@ def test_only_photos_that_did_not_choose_are_evaluated_zero_shot(
     assert "was built with splits of its own" in refused.stderr
 
 
+@pytest.mark.slow
 def test_the_published_rule_keeps_more_and_reports_on_what_it_chose_by(spurbench: Spurbench, tmp_path: Path) -> None:
     few = rendered(tmp_path / "few", 24)
     published = ("build", "counteranimal", few, "--out", tmp_path / "p", *INSTRUMENT, "--as-published")

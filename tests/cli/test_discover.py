@@ -233,6 +233,7 @@ def test_a_discoverer_that_is_a_method_too_is_suggested_for_training(
 STICKER = ("discover", "menagerie-sticker", "--backbone", "menagerie-rn")
 
 
+@pytest.mark.slow
 def test_the_sticker_is_looked_for_in_the_embedded_world(spurbench: Spurbench, tmp_path: Path) -> None:
     done = spurbench(*STICKER, "--against", "groups", "--out", "found")
     assert done.returncode == 0, done.stdout + done.stderr
