@@ -67,6 +67,12 @@ def sorts(tab: Any, title: str) -> Any:
     return tab.locator(f'#table thead [aria-label^="{title}:"]')
 
 
+def dismiss(tab: Any) -> None:
+    """Close the dialog by key. Its `close` event, upon which the address lets go of the record, comes later."""
+    tab.keyboard.press("Escape")
+    tab.wait_for_function("() => !document.getElementById('record').open && !location.hash.includes('record')")
+
+
 def total(tab: Any) -> int:
     return int(tab.inner_text(".dt-info").split(" of ")[1].split()[0])
 
@@ -151,8 +157,7 @@ def test_addresses_that_say_nonsense_are_no_harm(visit: Open) -> None:
     assert "Nothing matches" in tab.inner_text("#table tbody") or total(tab) == 0
     assert tab.inner_text("#record-title") == "No such record"
     assert "../x" in tab.inner_text("#record")
-    tab.keyboard.press("Escape")
-    assert tab.evaluate("location.hash").count("record") == 0
+    dismiss(tab)
     tab.click("#reset")
     assert total(tab) == 32
 
@@ -193,9 +198,13 @@ def test_the_top_follows_the_selection(visit: Open, data: dict[str, Any]) -> Non
 def test_a_click_on_the_text_of_a_choice_chooses_it(visit: Open, menu: str) -> None:
     tab = visit()
     tab.locator(f"{menu} summary").click()
-    box = tab.locator(f"{menu} fieldset").bounding_box()
-    assert box["y"] >= 0
-    assert box["y"] + box["height"] <= 900
+    tab.wait_for_function(
+        """menu => {
+            const { top, bottom } = document.querySelector(`${menu} fieldset`).getBoundingClientRect();
+            return top >= 0 && bottom <= innerHeight;
+        }""",
+        arg=menu,
+    )
     for place in range(2, tab.locator(f"{menu} label").count()) if menu == "#columns" else range(2):
         label = tab.locator(f"{menu} label").nth(place)
         label.scroll_into_view_if_needed()
@@ -340,7 +349,7 @@ def test_seeds_beyond_those_of_the_table_and_failures_alike_are_said(browser: An
     assert [title.endswith("not shown on the board") for title in titles] == [False] * 3 + [True] * 2
     assert "--results again" in tab.inner_text("#record pre")
     assert "needs --plugin" in tab.inner_text("#record")
-    tab.keyboard.press("Escape")
+    dismiss(tab)
     tab.get_by_role("button", name="gone").click()
     assert tab.locator("#record summary.wrong").all_inner_texts() == ["Seeds 1, 4: out of memory", "Seed 2: no data"]
     assert tab.locator("#figure-ranks .plot").bounding_box()["height"] < 10
@@ -371,10 +380,9 @@ def test_a_row_opens_its_record_and_gives_the_focus_back(visit: Open, data: dict
     tab.locator("#record summary", has_text="Key").click()
     assert story["key"] in tab.inner_text("#record")
     assert "2.15.0" in tab.inner_text("#record")
-    tab.keyboard.press("Escape")
+    dismiss(tab)
     assert not tab.locator("#record").is_visible()
     assert tab.evaluate("document.activeElement.innerText") == story["method"]
-    assert "record" not in tab.evaluate("location.hash")
 
 
 def test_a_click_anywhere_on_a_row_and_a_link_to_a_record_open_it_too(visit: Open) -> None:
