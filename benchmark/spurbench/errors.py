@@ -57,6 +57,10 @@ class DataError(SpurbenchError):
     """Data that is absent, broken, or not what its card says."""
 
 
+class UnknownObjectsError(DataError):
+    """Nobody says where the objects are in photos; nothing is broken. The message says how to supply it."""
+
+
 class WeightsError(SpurbenchError):
     """Weights of a backbone that are absent, broken, or do not fit the architecture."""
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from spurbench.errors import DataError
+from spurbench.errors import DataError, UnknownObjectsError
 
 from ._boxes import Boxes, mask_box, photo_size, shares
 from ._columns import located
@@ -34,30 +34,45 @@ def bird_boxes(folder: Path, names: Sequence[str], photos: Sequence[Path]) -> Bo
         photos: (n,) the files.
 
     Raises:
-        DataError: neither is there, or a photo is not in it; or the photos are smaller than CUB's boxes say.
+        UnknownObjectsError: neither is there.
+        DataError: a photo is not in what is there; or the photos are smaller than CUB's boxes say.
     """
-    places = (folder, folder / FOLDER, folder.parent / FOLDER, folder.parent)
-    for place in places:
-        if (place / SEGMENTATIONS).is_dir():
-            return _by_masks(place / SEGMENTATIONS, names, photos)
-    for place in places:
+    masks = segmentations(folder, names)
+    if masks is not None:
+        found = [mask_box(mask, photo) for mask, photo in zip(masks, photos, strict=True)]
+        return np.array(found, dtype=np.float32).reshape(-1, 4)
+    for place in _places(folder):
         if (place / IMAGES).is_file() and (place / BOXES).is_file():
             return _by_boxes(place, names, photos)
-    raise DataError(
+    raise UnknownObjectsError(
         f"{folder}: where the birds are is not known. Put {IMAGES} and {BOXES} of CUB-200-2011 "
         f"(https://www.vision.caltech.edu/datasets/cub_200_2011/) into {folder.parent / FOLDER}, or its folder "
         f"{SEGMENTATIONS} beside {folder.name}, which photos that were made smaller need"
     )
 
 
-def _by_masks(root: Path, names: Sequence[str], photos: Sequence[Path]) -> Boxes:
-    found = np.empty((len(names), 4), dtype=np.float32)
-    for row, (name, photo) in enumerate(zip(names, photos, strict=True)):
-        mask = (root / _of_cub(name)).with_suffix(".png")
+def segmentations(folder: Path, names: Sequence[str]) -> list[Path] | None:
+    """The files of the birds' segmentations, looked for as `bird_boxes` does; None where CUB's folder is not.
+
+    Args:
+        folder: of the photos.
+        names: (n,) `<species>/<photo>.jpg` as CUB has them.
+
+    Raises:
+        DataError: the folder is there, and a photo is not in it.
+    """
+    root = next((place / SEGMENTATIONS for place in _places(folder) if (place / SEGMENTATIONS).is_dir()), None)
+    if root is None:
+        return None
+    masks = [(root / _of_cub(name)).with_suffix(".png") for name in names]
+    for name, mask in zip(names, masks, strict=True):
         if not mask.is_file():
             raise DataError(f"{mask} is missing: the segmentation of {name}")
-        found[row] = mask_box(mask, photo)
-    return found
+    return masks
+
+
+def _places(folder: Path) -> tuple[Path, ...]:
+    return folder, folder / FOLDER, folder.parent / FOLDER, folder.parent
 
 
 def _by_boxes(root: Path, names: Sequence[str], photos: Sequence[Path]) -> Boxes:

@@ -21,7 +21,7 @@ from spurbench.images import SUFFIXES
 
 from ._boxes import mask_box, together
 from ._columns import check_keys, cleaned, located, photos, read_csv, split_codes, text_column, unknown_split
-from ._masks import MASKS, masks_of
+from ._masks import MASKS, has_masks, masks_of, read_masks
 
 _HEADLINE = PromptSet("photo", ("a photo of a {}.",), source="Radford et al. 2021, arXiv 2103.00020, section 3.1.4")
 _COLUMNS = {
@@ -117,17 +117,38 @@ class Folder:
         """The boxes of the photos' masks, which make the class; everything else is spurious.
 
         Raises:
-            DataError: there are no masks, or one that cannot be read, does not fit its photo, or leads elsewhere.
+            UnknownObjectsError: there is no folder of masks.
+            DataError: a mask that cannot be read, does not fit its photo, or leads elsewhere.
         """
-        names = [self._listing.files[row] for row in rows.tolist()]
-        with located(self._folder):
-            masks = masks_of(self._folder, names)
-            _check_links(self._folder, [mask for mask in masks if mask is not None])
-        boxes = np.full((len(names), 4), np.nan, dtype=np.float32)
-        for row, (name, mask) in enumerate(zip(names, masks, strict=True)):
+        boxes = np.full((len(rows), 4), np.nan, dtype=np.float32)
+        for row, (mask, photo) in enumerate(zip(*self._mask_files(rows), strict=True)):
             if mask is not None:
-                boxes[row] = mask_box(self._folder / mask, self._folder / name)
+                boxes[row] = mask_box(mask, photo)
         return Places(together(boxes), boxes)
+
+    def masks(self, root: Path, rows: Ints) -> list[NDArray[np.uint8] | None] | None:  # noqa: ARG002
+        """What the photos' masks show; None without a folder of masks (see `spurbench.masks`).
+
+        Raises:
+            DataError: a mask that cannot be read, does not fit its photo, leads elsewhere, or is black.
+        """
+        if not has_masks(self._folder):
+            return None
+        files, photos = self._mask_files(rows)
+        found = read_masks(files, photos)
+        for file, shown in zip(files, found, strict=True):
+            if shown is not None and not shown.any():
+                raise DataError(f"the mask {file} shows nothing: draw the object in it, or remove the file")
+        return found
+
+    def _mask_files(self, rows: Ints) -> tuple[list[Path | None], list[Path]]:
+        """The files of the rows' masks, None where there is none, and those of their photos. Raises DataError."""
+        names = [self._listing.files[row] for row in rows.tolist()]
+        masks = masks_of(self._folder, names)
+        with located(self._folder):
+            _check_links(self._folder, [mask for mask in masks if mask is not None], "mask")
+        files = [None if mask is None else self._folder / mask for mask in masks]
+        return files, [self._folder / name for name in names]
 
 
 def _from_folders(folder: Path) -> Listing:
@@ -252,7 +273,7 @@ def _check_listing(found: Listing) -> None:
             raise DataError(f"the name {name!r} is not valid Unicode; rename it") from error
 
 
-def _check_links(folder: Path, files: list[str]) -> None:
+def _check_links(folder: Path, files: list[str], kind: str = "photo") -> None:
     """Refuse links that lead out of the folder: a data set someone sends must not read other files."""
     root = folder.resolve()
     parents: dict[Path, bool] = {}
@@ -265,7 +286,7 @@ def _check_links(folder: Path, files: list[str]) -> None:
         except (OSError, RuntimeError) as error:
             raise DataError(f"{name} cannot be followed: {error}") from error
         if not good:
-            raise DataError(f"{name} is a link that leads out of the folder; put the photo itself there")
+            raise DataError(f"{name} is a link that leads out of the folder; put the {kind} itself there")
 
 
 def _card(folder: Path, found: Listing, given: Mapping[str, Any]) -> DatasetCard:

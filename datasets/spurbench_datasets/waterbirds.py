@@ -21,11 +21,14 @@ from spurbench.errors import DataError
 
 from ._boxes import together
 from ._columns import check_counts, located, photos, read_csv, text_column, whole_numbers
-from ._cub import bird_boxes
+from ._cub import bird_boxes, segmentations
 from ._downloads import patience, scratch
+from ._masks import read_masks
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 log = logging.getLogger("spurbench")
 
@@ -158,11 +161,31 @@ class Waterbirds:
         Raises:
             DataError: says what is not there and where to put it, or what does not fit the photos.
         """
-        folder = _found(root)
-        examples = self._read(folder)
-        names = [examples.ids[row] for row in rows.tolist()]
+        folder, names = self._names(root, rows)
         birds = bird_boxes(folder, names, [folder / name for name in names])
         return Places(together(birds), birds)
+
+    def masks(self, root: Path, rows: Ints) -> list[NDArray[np.uint8] | None] | None:
+        """The birds by CUB-200-2011's segmentations, put where `places` finds them (see `spurbench.masks`).
+
+        They say how many people took each pixel for the bird; it is one where at least half as many did as where most
+        did. None for a photo in which nobody did, and None for all without segmentations.
+
+        Raises:
+            DataError: a segmentation that is missing, cannot be read, or does not fit its photo.
+        """
+        folder, names = self._names(root, rows)
+        files = segmentations(folder, names)
+        if files is None:
+            return None
+        found = read_masks(files, [folder / name for name in names])
+        return [None if shown is None or not shown.any() else shown for shown in found]
+
+    def _names(self, root: Path, rows: Ints) -> tuple[Path, list[str]]:
+        """The photos' folder, and the rows' photos by their path in it. Raises DataError."""
+        folder = _found(root)
+        ids = self._read(folder).ids
+        return folder, [ids[row] for row in rows.tolist()]
 
     def _read(self, folder: Path) -> Examples:
         path = folder / "metadata.csv"

@@ -12,9 +12,11 @@ from PIL import Image
 
 from spurbench.attribute_text import AttributeText, Concepts
 from spurbench.data import Examples
-from spurbench.errors import DataError, UsageError
+from spurbench.errors import DataError, UnknownObjectsError, UsageError
 from spurbench.files import HashCache
 from spurbench.images import PhotoFiles
+from spurbench.keys import LoadedData
+from spurbench.masks import object_masks
 from spurbench_datasets.folder import Folder
 
 LABELS = [(label, value) for label in ("land_bird", "water-bird") for value in ("land", "water")]
@@ -451,7 +453,7 @@ def test_masks_serve_a_listing_too_and_png_goes_first(tmp_path: Path) -> None:
 def test_absent_masks_are_asked_for(tmp_path: Path) -> None:
     folder = tree(tmp_path / "birds")
     with pytest.raises(
-        DataError, match=f"{folder}: where things are .* Put masks into {folder / 'masks'}, in the same"
+        UnknownObjectsError, match=f"^{folder}: where things are .* Put masks into {folder / 'masks'}, in the same"
     ):
         Folder(str(folder)).places(Path(), np.array([0]))
 
@@ -469,8 +471,86 @@ def test_masks_that_are_links_to_elsewhere_are_refused(masked: Path, tmp_path: P
     secret = mask(tmp_path / "secret.png", (0, 0, 5, 5))
     link = masked / "masks/test/dog/day/2.png"
     link.symlink_to(secret)
-    with pytest.raises(DataError, match=r"masks/test/dog/day/2.png is a link that leads out of the folder"):
+    says = r"masks/test/dog/day/2.png is a link that leads out of the folder; put the mask itself there"
+    with pytest.raises(DataError, match=says):
         Folder(str(masked)).places(Path(), np.array([3]))
+
+
+def test_masks_are_handed_out_photo_by_photo(masked: Path) -> None:
+    found = Folder(str(masked)).masks(Path("unused"), np.array([3, 1, 0, 1]))
+    assert found is not None
+    large, small = np.zeros((20, 40), np.uint8), np.zeros((10, 20), np.uint8)
+    large[:5], small[1:6, 2:12] = 255, 255
+    assert found[2] is None, "a photo without a mask"
+    for mask, expected in zip((found[0], found[1], found[3]), (large, small, small), strict=True):
+        assert mask is not None
+        assert mask.dtype == np.uint8
+        # WebP does not keep a hard edge for sure, but its middle.
+        assert (mask != expected).sum() <= (40 if mask.shape == large.shape else 0)
+    assert Folder(str(masked)).masks(Path(), np.arange(0)) == []
+
+
+def test_masks_are_not_known_without_their_folder(tmp_path: Path) -> None:
+    assert Folder(str(tree(tmp_path / "birds"))).masks(Path(), np.array([0])) is None
+
+
+def test_a_black_mask_is_refused_by_name(masked: Path) -> None:
+    Image.new("L", (20, 10)).save(masked / "masks/test/cat/day/1.png")
+    data = Folder(str(masked))
+    with pytest.raises(DataError, match=r"masks/test/cat/day/1.png shows nothing: draw the object in it, or remove"):
+        data.masks(Path(), np.arange(4))
+    assert np.isnan(data.places(Path(), np.array([1])).objects).all()
+
+
+@pytest.mark.parametrize("ask", ["masks", "places"])
+def test_masks_that_lead_elsewhere_or_are_broken_are_refused_whoever_asks(
+    masked: Path, tmp_path: Path, ask: str
+) -> None:
+    link = masked / "masks/test/cat/day/1.png"
+    link.unlink()
+    link.symlink_to(mask(tmp_path / "secret.png", (0, 0, 5, 5)))
+    with pytest.raises(DataError, match=r"masks/test/cat/day/1.png is a link that leads out of the folder"):
+        getattr(Folder(str(masked)), ask)(Path(), np.array([1]))
+    link.unlink()
+    link.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"masks/test/cat/day/1.png: "):
+        getattr(Folder(str(masked)), ask)(Path(), np.array([1]))
+
+
+def test_a_tower_sees_what_masks_show_and_says_how_to_supply_them(masked: Path) -> None:
+    def preprocess(image: Image.Image) -> np.ndarray[Any, Any]:
+        return np.moveaxis(np.asarray(image, dtype=np.float32), -1, 0)
+
+    data = Folder(str(masked))
+    known = LoadedData(data, data.load(Path()), "fingerprint")
+    found = object_masks(known, np.arange(4), preprocess)
+    assert (found.rows.tolist(), found.left_out) == ([1, 3], {"no mask": 2})
+    assert found.shown[0].sum() == 50
+    assert found.shown[0, 1:6, 2:12].all()
+    shutil.rmtree(masked / "masks")
+    with pytest.raises(UnknownObjectsError, match=f"Put masks into {masked / 'masks'}, in the same folders"):
+        object_masks(known, np.arange(4), preprocess)
+    for link in (False, True):
+        if link:
+            (masked / "masks").symlink_to("nowhere")
+        else:
+            (masked / "masks").touch()
+        with pytest.raises(DataError, match=f"{masked / 'masks'} must be a folder of masks") as caught:
+            object_masks(known, np.arange(4), preprocess)
+        assert not isinstance(caught.value, UnknownObjectsError)
+        (masked / "masks").unlink()
+    (masked / "masks").mkdir()
+    empty = object_masks(known, np.arange(4), preprocess)
+    assert (empty.rows.tolist(), empty.left_out) == ([], {"no mask": 4})
+
+
+def test_what_is_known_of_objects_and_broken_is_not_unknown(masked: Path) -> None:
+    data = Folder(str(masked))
+    known = LoadedData(data, data.load(Path()), "fingerprint")
+    (masked / "masks/test/cat/day/1.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match="1.png: the mask is no image") as caught:
+        object_masks(known, np.arange(4), lambda image: np.zeros((3, 8, 8)))
+    assert not isinstance(caught.value, UnknownObjectsError)
 
 
 def test_masks_do_not_change_the_data_set(masked: Path) -> None:

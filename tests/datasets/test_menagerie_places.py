@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from spurbench.keys import LoadedData
+from spurbench.masks import object_masks
 from spurbench_datasets.menagerie.companion import MenagerieCompanion
 from spurbench_datasets.menagerie.renderer import render
 from spurbench_datasets.menagerie.view import EDGE
+from spurbench_datasets.menagerie.wild import MenagerieWild
 from spurbench_datasets.menagerie.worlds import MenagerieAnimals, MenagerieBirds, MenagerieSticker, World
 
 ROWS = np.array([5399, 3, 0, 17, 3, 4, 7, 2400, 2401, 2402, 60, 61, 62, 63, 64, 65, 66])
@@ -93,3 +96,37 @@ def test_only_the_rows_that_are_asked_for_are_rendered(kind: type[World]) -> Non
     one = world.places(Path("nowhere"), ROWS[1:2])
     assert np.array_equal(one.objects[0], several.objects[1])
     assert np.array_equal(one.boxes[0], several.boxes[1], equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", [*WORLDS, MenagerieWild])
+def test_masks_are_what_the_renderer_shows_of_the_animals(kind: type[World]) -> None:
+    world = kind()
+    found = world.masks(Path("nowhere"), ROWS[1:8])
+    expected = render(world.scenes().rows(ROWS[1:8])).animal
+    assert len(found) == 7
+    for mask, animal in zip(found, expected, strict=True):
+        assert mask is not None
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, animal)
+
+
+def test_a_tower_that_sees_photos_as_they_are_sees_the_animals_there() -> None:
+    from open_clip.transform import image_transform
+
+    world = MenagerieSticker()
+    data = LoadedData(world, world.load(Path("nowhere")), "fingerprint")
+    found = object_masks(data, ROWS, image_transform(EDGE, is_train=False))
+    assert (found.objects, found.left_out) == ("masks", {})
+    assert np.array_equal(found.rows, np.unique(ROWS))
+    assert np.array_equal(found.shown, render(world.scenes().rows(found.rows)).animal >= 128)
+
+
+def test_animals_that_nobody_sees_have_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = MenagerieBirds()
+    shown = render(world.scenes().rows(ROWS))
+    hidden = shown.animal.copy()
+    hidden[2:4] = 127
+    monkeypatch.setattr(world, "_shown", lambda rows: shown._replace(animal=hidden))
+    found = world.masks(Path("nowhere"), ROWS)
+    assert [mask is None for mask in found] == np.isnan(world.places(Path("nowhere"), ROWS).objects[:, 0]).tolist()
+    assert [mask is None for mask in found[:5]] == [False, False, True, True, False]

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spurbench.errors import DataError
+from spurbench.errors import DataError, UnknownObjectsError
+from spurbench.keys import LoadedData
+from spurbench.masks import object_masks
 from spurbench_datasets.waterbirds import TARBALL_FOLDER, WILDS_FOLDER, Waterbirds
 
 # CUB's number, file, and the photo's width and height; the photos are not in CUB's order.
@@ -115,7 +117,7 @@ def test_the_photos_folder_itself_may_be_the_root(root: Path) -> None:
 def test_what_is_absent_is_asked_for(root: Path) -> None:
     put_boxes(root / "CUB_200_2011")
     (root / "CUB_200_2011" / "images.txt").unlink()
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(UnknownObjectsError) as caught:
         birds().places(root, np.array([0]))
     for word in ("images.txt", "bounding_boxes.txt", str(root / "CUB_200_2011"), "segmentations"):
         assert word in str(caught.value)
@@ -159,3 +161,70 @@ def test_a_missing_segmentation_is_named(root: Path) -> None:
     with pytest.raises(DataError, match="Wren_0003_11.png is missing: the segmentation of 001.Wren/Wren_0003_11.jpg"):
         birds().places(root, np.array([0, 1]))
     assert len(birds().places(root, np.array([0, 2])).objects) == 2
+
+
+def segmentation(root: Path, row: int) -> Path:
+    return (root / "segmentations" / PHOTOS[row][1]).with_suffix(".png")
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("scale", [1, 3])
+def test_masks_are_what_most_people_took_for_the_bird(root: Path, where: Callable[[Path], Path], scale: int) -> None:
+    put_masks(where(root), scale)
+    rows = [3, 0, 1, 1]
+    found = birds().masks(root, np.array(rows))
+    assert found is not None
+    for row, mask in zip(rows, found, strict=True):
+        number, _, width, height = PHOTOS[row]
+        left, top, wide, high = (int(edge * scale) for edge in BOXES[number])
+        expected = np.zeros((height * scale, width * scale), dtype=np.uint8)
+        expected[top : top + high, left : left + wide] = 255
+        assert mask is not None
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, expected)
+
+
+def test_a_bird_that_nobody_saw_has_no_mask_and_one_of_doubt_has_one(root: Path) -> None:
+    put_masks(root)
+    Image.new("L", PHOTOS[1][2:]).save(segmentation(root, 1))
+    doubtful = np.zeros((PHOTOS[0][3], PHOTOS[0][2]), dtype=np.uint8)
+    doubtful[5:9, 2:4], doubtful[5:9, 4:6] = 51, 102
+    Image.fromarray(doubtful).save(segmentation(root, 0))
+    found = birds().masks(root, np.array([0, 1, 2]))
+    assert found is not None
+    assert [mask is None for mask in found] == [False, True, False]
+    assert found[0] is not None
+    assert np.array_equal(found[0], np.where(doubtful >= 51, 255, 0))
+
+
+def test_masks_are_not_known_without_segmentations(root: Path) -> None:
+    put_boxes(root)
+    assert birds().masks(root, np.array([0])) is None
+    with pytest.raises(DataError, match="Waterbirds is not at hand"):
+        birds().masks(root / "elsewhere", np.array([0]))
+
+
+def test_masks_that_are_missing_or_of_another_shape_are_named(root: Path) -> None:
+    put_masks(root)
+    segmentation(root, 1).unlink()
+    with pytest.raises(DataError, match="Wren_0003_11.png is missing: the segmentation of 001.Wren/Wren_0003_11.jpg"):
+        birds().masks(root, np.array([0, 1]))
+    Image.new("L", (90, 50), 255).save(segmentation(root, 1))
+    with pytest.raises(DataError, match="Wren_0003_11.png: the mask is 90 x 50 pixels, its photo Wren_0003_11.jpg is"):
+        birds().masks(root, np.array([0, 1]))
+
+
+def test_a_tower_sees_birds_by_segmentations_or_by_boxes(root: Path) -> None:
+    def preprocess(image: Image.Image) -> np.ndarray[Any, Any]:
+        return np.moveaxis(np.asarray(image.resize((40, 40)), dtype=np.float32), -1, 0)
+
+    data = LoadedData(birds(), birds().load(root), "fingerprint", root)
+    put_boxes(root)
+    by_box = object_masks(data, np.arange(4), preprocess)
+    put_masks(root)
+    by_mask = object_masks(data, np.arange(4), preprocess)
+    assert (by_box.objects, by_mask.objects) == ("boxes", "masks")
+    assert by_box.left_out == by_mask.left_out == {}
+    # The boxes reach half a pixel further in two photos.
+    assert (by_box.shown != by_mask.shown).mean() < 0.01
+    assert by_mask.shown.mean(axis=(1, 2)) == pytest.approx([0.25, 1, 0.9 * 0.8, 3 * 4 / 1640], abs=0.03)

@@ -13,6 +13,7 @@ from PIL import Image
 from spurbench.cards import DatasetCard, PromptSet
 from spurbench.data import Examples, Places
 from spurbench.files import HashCache, digest, sha256_of
+from spurbench.masks import HALF
 
 from .._boxes import shares, together
 from .._planted import group_counts, parameters, share, which
@@ -23,7 +24,7 @@ from .corpus import HABITAT, elsewhere
 from .exact import Draws, Ints
 from .places import NAMES as PLACE_NAMES
 from .places import OUTDOORS
-from .renderer import BATCH, Rendering, boxes, render
+from .renderer import BATCH, Bytes, Rendering, boxes, render
 from .scenes import Scenes
 from .view import EDGE
 from .wording import ANIMAL_CONCEPTS, BIRD_CONCEPTS, GROUND, PLACE, STICKER, STICKER_CONCEPTS
@@ -101,6 +102,14 @@ class World:
         """Where the animals are that make the class; everything else is the place, which is spurious."""
         animal = shares(self._shown(rows).boxes, (EDGE, EDGE))
         return Places(together(animal), animal)
+
+    def masks(self, root: Path, rows: Ints) -> list[Bytes | None]:  # noqa: ARG002
+        """(EDGE, EDGE) how much of each pixel shows the animal that makes the class (see `spurbench.masks`).
+
+        None where nothing shows it by half, as where it is hidden, and there is no box of it either.
+        """
+        animals = self._shown(rows).animal
+        return [mask if mask.max() >= HALF else None for mask in animals]
 
     def _shown(self, rows: Ints) -> Rendering:
         """The rows' masks; their backgrounds, which would take most of the time, are left out of the photos."""
