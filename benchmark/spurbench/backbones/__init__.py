@@ -55,6 +55,8 @@ class Tower:
         regions: images, and boxes (b, r, 4) in shares of what the tower sees, NaN for none -> (b, 1 + r, d), the
             image's embedding and its regions' (`spatial.SpatialTower`); None for a tower without a spatial map.
         classifier: embeddings -> (b, 1000), of ImageNet-1K, that a supervised model was trained with; else None.
+        modules: (trunk, projection), the functions of `trunk` and `project` as modules that gradients pass through,
+            frozen and in evaluation mode: what activation maps are drawn of; None: there are none then.
     """
 
     preprocess: Callable[[Image.Image], torch.Tensor]
@@ -66,6 +68,7 @@ class Tower:
     precision: str = "fp32"
     regions: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     classifier: nn.Linear | None = None
+    modules: tuple[nn.Module, nn.Module] | None = None
 
 
 class Backbone(Protocol):

@@ -20,6 +20,7 @@ from ..errors import MethodError, WeightsError
 from . import Parts, Tower
 from .cutting import cut_image, cut_text
 from .spatial import spatial
+from .timm_modules import TimmHead, TimmTrunk
 
 if TYPE_CHECKING:
     from .open_clip import OpenClipBackbone
@@ -78,6 +79,7 @@ def open_clip_tower(backbone: OpenClipBackbone, device: str) -> Tower:
         parts,
         backbone.card.precision,
         regions=_regions(trunk, projection, cast),
+        modules=(trunk, projection),
     )
 
 
@@ -138,8 +140,10 @@ def timm_tower(backbone: TimmBackbone, device: str) -> Tower:
         cast(run.forward_head),
         None,
         1.0,
+        precision=backbone.card.precision,
         regions=_regions(model, nn.Identity(), cast),
         classifier=_frozen(classifier),
+        modules=(TimmTrunk(model).eval(), TimmHead(model).eval()),
     )
 
 
@@ -163,7 +167,16 @@ def torchvision_tower(backbone: TorchvisionBackbone, device: str) -> Tower:
     if device == "cpu":
         model.to(memory_format=torch.channels_last)
     cast = _casting(backbone.card.precision, device)
-    return Tower(backbone.transform(), cast(model), cast(nn.Identity()), None, 1.0, classifier=_frozen(classifier))
+    return Tower(
+        backbone.transform(),
+        cast(model),
+        cast(nn.Identity()),
+        None,
+        1.0,
+        precision=backbone.card.precision,
+        classifier=_frozen(classifier),
+        modules=(model, nn.Identity().eval()),
+    )
 
 
 def _frozen(classifier: nn.Module | None) -> nn.Linear | None:
