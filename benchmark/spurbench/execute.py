@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from filelock import FileLock
 
+from .amending import LOCKS, changing, sound
+from .attention import Attention
 from .cards import DatasetCard, MethodCard
 from .data import Examples
 from .errors import DataError
-from .files import digest
 from .jobs import Arrays, Event, Executor, Finished, Job, failed
+from .keys import supervision
 from .plan import Plan, Row
 from .provenance import environment
 from .record import (
@@ -24,7 +25,6 @@ from .record import (
     Times,
     array_hash,
     predictions_name,
-    read_predictions,
     read_record,
     recount,
     write_record,
@@ -83,7 +83,7 @@ def run_plan(
             data.card,
             data.examples,
             device,
-            cache / "locks",
+            cache / LOCKS,
         )
 
         def hear(event: Event, row: Row = row, writer: RecordWriter = writer) -> None:
@@ -129,11 +129,10 @@ class RecordWriter:
         if event.peak_memory:
             self.peak_memory[str(event.result.seed)] = event.peak_memory
         self.predictions |= event.predictions
-        self.locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.locks / f"{digest(str(self.row.path.absolute()))[:32]}.lock"):
-            results, times, predictions = self._kept()
+        with changing(self.row.path, self.locks):
+            results, times, attention, predictions = self._kept()
             results |= self.fresh
-            record = self._record(results, times)
+            record = self._record(results, times, attention)
             write_record(self.row.path, record, predictions | self.predictions)
         return event
 
@@ -147,17 +146,18 @@ class RecordWriter:
                 return Finished(failed(event.result.seed, message), {}, event.seconds, event.peak_memory)
         return event
 
-    def _kept(self) -> tuple[dict[int, SeedResult], Times, Arrays]:
-        """The seeds in the file that have the present key and are not to be redone."""
-        nothing: tuple[dict[int, SeedResult], Times, Arrays] = ({}, Times(updated="", seconds={}), {})
+    def _kept(self) -> tuple[dict[int, SeedResult], Times, Attention | None, Arrays]:
+        """The seeds in the file that have the present key and are not to be redone, with all that belongs to them."""
+        nothing: tuple[dict[int, SeedResult], Times, None, Arrays] = ({}, Times(updated="", seconds={}), None, {})
         try:
             record = read_record(self.row.path)
             if record is None or record.key != self.row.key:
                 return nothing
-            arrays = read_predictions(self.row.path, record)
+            record, arrays = sound(self.row.path, record)
         except DataError:
-            if self.row.path.exists():
-                self.row.path.replace(self.row.path.with_suffix(".json.broken"))
+            for file in (self.row.path, self.row.path.with_suffix(".npz")):
+                if file.exists():
+                    file.replace(file.with_suffix(f"{file.suffix}.broken"))
             return nothing
         results = {result.seed: result for result in record.seeds if result.seed not in self.redone}
         kept = {str(seed) for seed in results}
@@ -166,9 +166,11 @@ class RecordWriter:
             seconds={seed: value for seed, value in record.times.seconds.items() if seed in kept},
             peak_memory={seed: value for seed, value in record.times.peak_memory.items() if seed in kept},
         )
-        return results, times, {name: array for name, array in arrays.items() if name.partition(".")[0] in kept}
+        attention = None if record.attention is None else record.attention.of(kept)
+        own = {name: array for name, array in arrays.items() if name.partition(".")[0] in kept}
+        return results, times, attention, own
 
-    def _record(self, results: dict[int, SeedResult], before: Times) -> Record:
+    def _record(self, results: dict[int, SeedResult], before: Times, attention: Attention | None) -> Record:
         row, method, card = self.row, self.method, self.card
         text = "text" in method.inputs
         return Record(
@@ -180,7 +182,7 @@ class RecordWriter:
             key_parts=row.key_parts,
             title=method.title,
             paper=method.paper,
-            supervision=list(method.supervision.words),
+            supervision=list(supervision(method, self.rules.attribute).words),
             trains=method.trains,
             refit=method.refit,
             prompts=_prompts_in_use(card, self.rules) if text else "",
@@ -191,6 +193,7 @@ class RecordWriter:
             confidence=self.rules.confidence,
             test_groups=array_hash(self.groups),
             seeds=[results[seed] for seed in sorted(results)],
+            attention=attention,
             times=Times(
                 updated=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 seconds=_by_seed(before.seconds | self.seconds),

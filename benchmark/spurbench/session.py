@@ -13,7 +13,7 @@ from .files import default_cache, default_data_root
 from .keys import needs_backbone
 from .plan import Plan, Request, make_plan
 from .registry import Registries, load_registries
-from .rules import Rules, Suite, load_rules, load_suite
+from .rules import Rules, Suite, ToldAttribute, load_rules, load_suite
 
 DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_RESULTS = Path("results")
@@ -37,6 +37,7 @@ class Session:
     configs: int | None = None
     rules_name: str | None = None
     prompts: str | None = None
+    attribute: ToldAttribute | None = None
     data_root: Path = field(default_factory=default_data_root)
     results: Path = DEFAULT_RESULTS
     cache: Path = field(default_factory=default_cache)
@@ -61,13 +62,13 @@ class Session:
 
     @cached_property
     def rules(self) -> Rules:
-        """The rules with this session's own budget and prompts.
+        """The rules with this session's own budget, prompts and words for the attribute.
 
         A run that nothing was asked of is a first look: it gets the quick rules. Whoever names anything means it.
         """
-        asked = (self.methods, self.backbones, self.datasets, self.suite)
+        asked = (self.methods, self.backbones, self.datasets, self.suite, self.attribute)
         default = "quick" if all(item is None for item in asked) else "v1"
-        return load_rules(self.rules_name or default).variant(self.configs, self.prompts)
+        return load_rules(self.rules_name or default).variant(self.configs, self.prompts, self.attribute)
 
     @cached_property
     def defaults(self) -> Suite:

@@ -199,7 +199,7 @@ def _looked(place: RegionFeatures, rows: Ints, boxes: torch.Tensor, split: str, 
     found, _ = place.store.build(
         {"looked": (digest(parts), parts)},
         lambda _: _Looking(place, boxes),
-        _Rows(place.photos, rows),
+        RowsOf(place.photos, rows),
         f"{place.label} · {place.source.spec} · {split}",
         place.device,
         lambda done, total: listen(f"encoding {split} photos and their regions {done:,}/{total:,}"),
@@ -229,7 +229,7 @@ class _Looking:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class RowsOf:
     """Some rows of photos, as photos."""
 
     photos: Photos

@@ -35,15 +35,18 @@ class Workbench:
 
     registries: Registries
     job: Job
-    name: tuple[str, str] = field(init=False)
     _features: dict[Input, torch.Tensor] = field(default_factory=dict)
     _outcomes: dict[str, Any] = field(default_factory=dict)
     _memo: dict[tuple[str, ...], torch.Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.name = (self.job.dataset, self.job.backbone)
         self.store = FeatureStore(self.job.cache / "features")
         remove_abandoned(self.job.cache / SCRATCH)
+
+    def serves(self, job: Job) -> bool:
+        """Whether it is the one for a job: the same data set, its attribute in the same words, and backbone."""
+        own = self.job
+        return (own.dataset, own.backbone, own.rules.attribute) == (job.dataset, job.backbone, job.rules.attribute)
 
     def prepare(self, job: Job, method: Any, listen: Listener) -> Prepared:
         """What evaluating the job's method needs: data, and the features and text that its card declares.
@@ -154,10 +157,12 @@ class Workbench:
     @property
     def data(self) -> LoadedData:
         """The data set's columns."""
-        hashes = Setting(self.job.cache).hashes
+        job, hashes = self.job, Setting(self.job.cache).hashes
         return self._once(
             "data",
-            lambda: load_data(self.registries, self.job.dataset, self.job.data_root, hashes, download=False),
+            lambda: load_data(
+                self.registries, job.dataset, job.data_root, hashes, download=False, told=job.rules.attribute
+            ),
         )
 
     @property

@@ -24,7 +24,7 @@ class InlineExecutor:
 
     def run(self, job: Job, listen: Listener) -> None:
         """Prepare what the job needs and compute its seeds, at once where the method can. What fails, fails alone."""
-        if self._bench is None or self._bench.name != (job.dataset, job.backbone):
+        if self._bench is None or not self._bench.serves(job):
             self._bench = Workbench(self.registries, job)
         try:
             prepared = self._bench.prepare(job, self.registries.methods.get(job.method), listen)

@@ -47,7 +47,7 @@ class PlantedWorker:
         """Compute a model; whatever goes wrong is its result."""
         started = time.perf_counter()
         try:
-            if self._bench is None or self._bench.name != (job.job.dataset, job.job.backbone):
+            if self._bench is None or not self._bench.serves(job.job):
                 self._bench = Workbench(self.registries, job.job)
             # Models are made side by side, each on one core: so their number decides no result.
             with threads_for("head"):

@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from filelock import FileLock
-
+from ..amending import changing
 from ..errors import DataError
 from ..executors.worker import Worker
-from ..files import digest
 from ..record import Times
 from .jobs import Done, PlantedEvent, PlantedJob
 from .plan import PlantedRow
@@ -35,8 +33,7 @@ def run_rows(rows: Sequence[PlantedRow], workers: Sequence[Worker | Inline], loc
 
 def _add(row: PlantedRow, event: Done, locks: Path) -> None:
     """Add a seed to what the record holds by now: another run may have added to it meanwhile."""
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{digest(str(row.path.absolute()))[:32]}.lock"):
+    with changing(row.path, locks):
         seeds, seconds = _kept(row)
         seeds[event.result.seed] = event.result
         seconds[str(event.result.seed)] = round(seconds.get(str(event.result.seed), 0.0) + event.seconds, 3)
