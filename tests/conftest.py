@@ -18,15 +18,22 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+from spurbench.attention import MEASURES, UNIT, Attention, attention_name
 from spurbench.attribute_text import AttributeText
 from spurbench.backbones import Parts, Tower
 from spurbench.backbones.cutting import MatrixProjection
+from spurbench.board.attention import AttentionCell
 from spurbench.cards import DatasetCard
 from spurbench.data import Examples, OwnFeatures
 from spurbench.discovery import Evidence
+from spurbench.explained import Baseline, Explanation, Panel
+from spurbench.explanation import How, Maps
 from spurbench.files import digest
+from spurbench.findings.report import Provenance, Tally
 from spurbench.record import GROUPS, Record, array_hash, predictions_name, record_path, write_record
+from spurbench.stats.means import GroupMeans, Interval
 from spurbench.study import Study
+from spurbench.suspects.report import ClassRow, Photo, Suspect, SuspectsReport, WordList
 from spurbench.tasks import Prepared, Text
 from spurbench.text_space import filled
 
@@ -219,7 +226,8 @@ def build_gallery(kind: str, n: int = 40, precision: str = "fp32") -> Gallery:
     text_trunk, text_projection = cut_text(copied)
     trunk.to(memory_format=torch.channels_last)
     parts = Parts(trunk, projection, tokenize, text_trunk, text_projection)
-    tower = Tower(preprocess, trunk, projection, None, float(copied.logit_scale.exp()), parts, precision)
+    scale, modules = float(copied.logit_scale.exp()), (trunk, projection)
+    tower = Tower(preprocess, trunk, projection, None, scale, parts, precision, modules=modules)
     split = np.repeat([0, 1, 2], [n, n // 2, n // 2])
     y, a = np.arange(len(split)) % 2, np.arange(len(split)) // 2 % 2
     photos = Speckles((y, a), SIDE[kind])
@@ -382,6 +390,136 @@ def make_study() -> Callable[..., Studied]:
     return build_study
 
 
+THRESHOLDS = (0.25, 0.5, 0.75)
+
+
+def build_explanation(
+    methods: Sequence[str] = ("zero_shot", "erm"),
+    classes: Sequence[str] = ("cat", "dog", "cow"),
+    attributes: Sequence[str] = ("lawn", "sofa"),
+    per_group: int = 2,
+    seed: int = 0,
+    known: bool = True,
+    ids: Sequence[str] = (),
+    title: str = "Mosaics",
+    notes: Sequence[str] = ("a note",),
+) -> Explanation:
+    """Random maps, predictions and numbers of six test photos of each group, some of which are shown.
+
+    Args:
+        known: whether it is known where the objects are.
+    """
+    rng = np.random.default_rng(seed)
+    n_groups = len(classes) * len(attributes)
+    groups = np.repeat(np.arange(n_groups), 6)
+    y, a = groups // len(attributes), groups % len(attributes)
+    names = ids or [f"photo-{row}.png" for row in range(len(y))]
+    test = np.full(len(y), 2)
+    examples = Examples(names, y, a, test, len(classes), len(attributes), photos=Mosaics(len(y)))
+    rows = np.flatnonzero(np.arange(len(y)) % 6 < per_group)
+    m = len(rows)
+
+    def means() -> GroupMeans:
+        spans = np.sort(rng.random((n_groups + 1, 3)), axis=1).tolist()
+        # The last group is one that was not measured.
+        found = [Interval(mean, low, high) for low, mean, high in spans]
+        return GroupMeans((*found[1:-1], None), found[0])
+
+    def cell() -> AttentionCell:
+        photos, area = (*(5,) * (n_groups - 1), 0), (*(0.25,) * (n_groups - 1), 0.0)
+        curve = tuple(rng.random(len(THRESHOLDS)).tolist())
+        return AttentionCell(
+            "c", "m", "grad-cam", "layer4", "odds", "masks", 3, photos, area, dict.fromkeys(MEASURES, area),
+            means(), means(), means(), THRESHOLDS, curve, 0,
+        )  # fmt: skip
+
+    def panel(method: str) -> Panel:
+        predicted = rng.integers(0, len(classes), m)
+        rival = (y[rows] + rng.integers(1, len(classes), m)) % len(classes)
+        true, confused = rng.random((2, m, 3, 3)).astype(np.float32)
+        maps = Maps(true, confused, rival, rng.normal(size=(m, len(classes))).astype(np.float32))
+        accuracy = (*rng.random(n_groups - 1).tolist(), None)
+        return Panel(
+            method, f"The {method}", 1, predicted, maps, float(rng.random()), accuracy, cell() if known else None
+        )
+
+    # What towers that cut the middle out see of photos of 60 x 40.
+    frames = np.tile(np.array([1 / 6, 0, 5 / 6, 1], dtype=np.float32), (m, 1))
+    names = ("the same everywhere", "a blob in the middle")
+    baselines = tuple(Baseline(name, means(), means(), means()) for name in names)
+    return Explanation(
+        card=DatasetCard("mosaics", title, tuple(classes), tuple(attributes), "none"),
+        examples=examples,
+        backbone="tiny",
+        rules="v1",
+        selection="worst_group",
+        how=How(),
+        kind="grad-cam",
+        layer="layer4",
+        split="test",
+        rows=rows,
+        frames=frames,
+        objects=rng.random((m, 8, 8)) < 0.5 if known else None,
+        panels=tuple(map(panel, methods)),
+        baselines=baselines if known else (),
+        why_no_objects="" if known else "nobody drew masks",
+        left_out={"no mask": 6} if known else {},
+        notes=tuple(notes),
+        provenance={"data": "ab" * 32, "torch": "2"},
+    )
+
+
+@pytest.fixture(scope="session")
+def make_explanation() -> Callable[..., Explanation]:
+    """Build an explanation of photos of four colours, without a model."""
+    return build_explanation
+
+
+@pytest.fixture(scope="session")
+def make_suspects() -> Callable[..., SuspectsReport]:
+    """Build a report of suspects from words, their phrases and p-values; classes with and without photos of each."""
+
+    def make(
+        words: Sequence[tuple[str, str, float]] = (("water", "on water", 0.0001), ("forest", "in a forest", 0.0314)),
+        classes: Sequence[str] = ("landbird", "waterbird"),
+        photos: Sequence[Photo] = (),
+        placebo: float | Sequence[float] = 0.001,
+        data: str = "cd" * 32,
+        **changes: Any,
+    ) -> SuspectsReport:
+        """Classes are right in 10, 20, ... % with each word and in 90 % without; `photos` are every suspect's."""
+        beside = [placebo] * len(words) if isinstance(placebo, float) else placebo
+
+        def row(k: int, rank: int) -> ClassRow:
+            present, absent = Tally(hits=min(4 * (k + 1), 40), total=40), Tally(hits=54, total=60)
+            return ClassRow(
+                label=classes[k], present=present, absent=absent, threshold=0.2, information=0.1 / (k + rank),
+                gap=present.hits / present.total - absent.hits / absent.total, p_value=0.0001,
+            )  # fmt: skip
+
+        suspects = [
+            Suspect(
+                rank=rank, word=word, kind="scene", phrase=phrase, information=0.1234 / rank, p_value=p,
+                placebo=beside[rank - 1], classes=[row(k, rank) for k in range(len(classes))], photos=list(photos),
+            )
+            for rank, (word, phrase, p) in enumerate(words, 1)
+        ]  # fmt: skip
+        told: dict[str, Any] = {
+            "dataset": "birds", "title": "Birds", "backbone": "tiny", "seen_by": "tiny-2", "model": "zero-shot",
+            "split": "val", "prompts": "photo", "words": WordList(sha256="ab" * 32, n=1836), "excluded": ["palm tree"],
+            "indistinct": ["kettle"], "classes": list(classes), "right": Tally(hits=215, total=300),
+            "permutations": 9999, "directions": 999, "n_directions_below_level": 417,
+            "n_suspects_below_level": sum(p <= 0.05 for _, _, p in words),
+            "n_suspects_beyond_directions": sum(
+                word[2] <= 0.05 and share <= 0.05 for word, share in zip(words, beside, strict=True)
+            ),
+            "provenance": Provenance(seed=0, fingerprints={"data": data}, environment={"torch": "2"}),
+        }  # fmt: skip
+        return SuspectsReport(**{**told, **changes}, suspects=suspects)
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def easy_hard_record() -> Callable[..., Record]:
     """Build a complete record of a data set of easy and hard photos, from counts per group."""
@@ -431,12 +569,75 @@ def easy_hard_record() -> Callable[..., Record]:
     return make
 
 
+CENTRE = {"aiou": 0.5, "pointing": 0.6, "energy": 0.3}
+"""What a blob in the middle gets, in made-up attention."""
+
+
+def attention_of(
+    record: Record, groups: Any, seed: int = 0, *, photos: Sequence[int] = (4, 3, 2, 5), **changes: Any
+) -> tuple[Attention, dict[str, npt.NDArray[np.int16]]]:
+    """Made-up attention of every selected model of a record, and its arrays.
+
+    Args:
+        groups: (n_test,) of the test examples.
+        seed: of the numbers.
+        photos: the first so many of each group were looked at.
+        changes: of the attention's other fields.
+    """
+    rng, groups = np.random.default_rng(seed), np.asarray(groups)
+    looked = np.zeros(len(groups), bool)
+    for group, count in enumerate(photos):
+        looked[np.flatnonzero(groups == group)[:count]] = True
+    arrays: dict[str, npt.NDArray[np.int16]] = {}
+    seeds: dict[str, Any] = {}
+    for result in record.done:
+        for rule in result.selected:
+            # (n, 3 thresholds), whose mean is what is kept of each photo.
+            shares = rng.random((len(groups), 3)) * (0.5 + rng.random() / 2)
+            curve = [
+                [float(shares[looked & (groups == g), t].mean()) if n else 0.0 for g, n in enumerate(photos)]
+                for t in range(3)
+            ]
+            own = (shares.mean(axis=1), rng.integers(0, 2, len(groups)), rng.random(len(groups)))
+            hashes = {}
+            for measure, values in zip(MEASURES, own, strict=True):
+                array = np.where(looked, np.rint(UNIT * values), -1).astype(np.int16)
+                arrays[attention_name(result.seed, rule, measure)] = array
+                hashes[measure] = array_hash(array)
+            seen = {"arrays": hashes, "iou": curve, "aiou": curve, "changed": 0}
+            seeds.setdefault(str(result.seed), {})[rule] = seen
+    made = {
+        "code": "c",
+        "kind": "grad-cam",
+        "layer": "layer4",
+        "score": "odds",
+        "objects": "masks",
+        "masks": "m",
+        "thresholds": [0.25, 0.5, 0.75],
+        "photos": list(photos),
+        "area": [0.2 if n else 0.0 for n in photos],
+        "centre": {name: [share if n else 0.0 for n in photos] for name, share in CENTRE.items()},
+        "seeds": seeds,
+    }
+    return Attention.model_validate({**made, **changes}), arrays
+
+
+@pytest.fixture(scope="session")
+def make_attention() -> Callable[..., tuple[Attention, dict[str, npt.NDArray[np.int16]]]]:
+    """Build attention of a record."""
+    return attention_of
+
+
 @pytest.fixture(scope="session")
 def write_outcomes() -> Callable[..., Record]:
     """Write a record and its predictions into a results folder, from what each seed got right."""
 
     def write(results: Path, method: str, right: Any, groups: Any, **changes: Any) -> Record:
-        """`right` (S, n) bool, or one such matrix for each selection rule; `groups` (n,) of 2 classes x 2 values."""
+        """`right` (S, n) bool, or one such matrix for each selection rule; `groups` (n,) of 2 classes x 2 values.
+
+        `looked`: keywords of `attention_of`; without it, nobody has looked into the models.
+        """
+        looked = changes.pop("looked", None)
         groups = np.asarray(groups, np.int16)
         chosen = {rule: np.asarray(some) for rule, some in (right if isinstance(right, dict) else {}).items()}
         chosen = chosen or dict.fromkeys(("worst_group", "worst_class", "average"), np.asarray(right))
@@ -488,6 +689,9 @@ def write_outcomes() -> Callable[..., Record]:
                 **changes,
             }
         )
+        if looked is not None:
+            attention, more = attention_of(record, groups, **looked)
+            record, arrays = record.model_copy(update={"attention": attention}), arrays | more
         path = record_path(results, record.rules, record.dataset, record.backbone, record.method)
         write_record(path, record, arrays)
         return record

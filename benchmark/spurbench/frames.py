@@ -8,15 +8,19 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple
 from os import PathLike
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from .board import TRACKS, BoardRow, leading, make_row, only_seeds, track_of
+from .attention import MEASURES as SEEN
+from .attention import UNIT, attention_name
+from .board import TRACKS, AttentionCell, BoardRow, leading, make_row, only_seeds, track_of
 from .comparison import by_fault
 from .errors import UsageError
 from .leaderboard import Everything, read_everything
-from .record import Record, SeedResult
+from .record import GROUPS, Record, SeedResult
 from .rules import Selection
 from .stats import Estimate
 
@@ -46,6 +50,10 @@ COLUMNS: Mapping[What, Mapping[str, str]] = {
         "easy_hard_classes": COUNT,
         "easy_hard_left_out": COUNT,
         "easy_hard_negative": NUMBER,
+        **{f"attention_{name}{part}": NUMBER for name in SEEN for part in ("", "_low", "_high")},
+        "attention_area": NUMBER,
+        **dict.fromkeys((f"attention_{name}" for name in ("maps", "layer", "score", "objects")), TEXT),
+        **dict.fromkeys(("attention_photos", "attention_seeds", "attention_changed"), COUNT),
         "ranked_by": TEXT,
         "best": TEXT,
         **{f"difference{part}": NUMBER for part in ("", "_low", "_high", "_p", "_detectable")},
@@ -83,6 +91,8 @@ COLUMNS: Mapping[What, Mapping[str, str]] = {
         "correct": COUNT,
         "total": COUNT,
         "accuracy": NUMBER,
+        "attention_photos": COUNT,
+        **{f"attention_{name}": NUMBER for name in (*SEEN, "area")},
     },
 }
 """Every column of each table, in order, with its dtype; `track` is an ordered category, from the least told on."""
@@ -105,10 +115,13 @@ def load_results(
       `stats.WorstGroup`. Over seeds alone, on these very test examples, every measure has a sample deviation `*_std`
       and Student's interval `*_seeds_low`, `*_seeds_high`. `rank` is within the track of a table; `best` is the first
       of the track, `difference` that to it with its interval and its p-value adjusted by Holm; `leads` is true for the
-      best of its track, and for what the data do not tell from it.
+      best of its track, and for what the data do not tell from it. `attention_aiou`, `attention_pointing` and
+      `attention_energy` say where its models look, with an interval over photos and seeds each; `attention_area` is the
+      energy of a map that is the same everywhere; missing where nobody measured it.
     - `seeds`: one row for each seed of each record, failed ones with `status` failed; `config` is the chosen
       configuration as JSON; `shown` says whether the leaderboard's means contain the seed.
-    - `groups`: one row for each seed and each group with test examples: `correct` of `total`, and `accuracy`.
+    - `groups`: one row for each seed and each group with test examples: `correct` of `total`, and `accuracy`; where the
+      seed's model looks in the group's photos, as above.
 
     Example:
         >>> import spurbench
@@ -147,11 +160,10 @@ def frame(everything: Everything, selection: Selection, what: What) -> pd.DataFr
         raise UsageError(f"there is no selection '{selection}'; there are worst_group, worst_class and average")
     if what == "rows":
         lines = list(_rows(everything.rows(selection)))
+    elif what == "seeds":
+        lines = [line for found in _by_seed(everything, selection) for line in _seed(*found)]
     else:
-        each = _seed if what == "seeds" else _groups
-        lines = [
-            line for record, result, start in _by_seed(everything, selection) for line in each(record, result, start)
-        ]
+        lines = list(_groups(everything, selection))
     made = {}
     for name, dtype in COLUMNS[what].items():
         values = [line.get(name) for line in lines]
@@ -163,7 +175,7 @@ def frame(everything: Everything, selection: Selection, what: What) -> pd.DataFr
 
 def _rows(rows: Iterable[BoardRow]) -> Iterator[dict[str, Any]]:
     for row in rows:
-        line = {name: getattr(row, name) for name in COLUMNS["rows"] if hasattr(row, name)}
+        line: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS["rows"] if hasattr(row, name)}
         line.update(_estimates(row), failure=row.failure or None)
         if row.worst is not None:
             line.update({f"wga_{part}": getattr(row.worst, part) for part in WORST})
@@ -171,6 +183,8 @@ def _rows(rows: Iterable[BoardRow]) -> Iterator[dict[str, Any]]:
             cell = row.easy_hard
             line.update(drop_draw_low=cell.drop_low, drop_draw_high=cell.drop_high, easy_hard_classes=cell.classes)
             line.update(easy_hard_left_out=cell.left_out, easy_hard_negative=cell.negative)
+        if row.attention is not None:
+            line.update(_attention(row.attention))
         if row.standing is not None:
             found = row.standing.difference
             line.update(
@@ -194,6 +208,23 @@ def _estimates(row: BoardRow) -> dict[str, float | None]:
         else:
             values[name] = None
     return values
+
+
+def _attention(cell: AttentionCell) -> dict[str, Any]:
+    """Where the models of a row look: of the groups that were looked at, each counting the same."""
+    line: dict[str, Any] = {
+        "attention_area": fmean(area for area, photos in zip(cell.area, cell.photos, strict=True) if photos),
+        "attention_maps": cell.kind,
+        "attention_photos": sum(cell.photos),
+    }
+    for name in SEEN:
+        found = getattr(cell, name).balanced
+        line |= {
+            f"attention_{name}{part}": value for part, value in zip(("", "_low", "_high"), astuple(found), strict=True)
+        }
+    return line | {
+        f"attention_{name}": getattr(cell, name) for name in ("layer", "score", "objects", "seeds", "changed")
+    }
 
 
 def _by_seed(everything: Everything, selection: Selection) -> Iterator[tuple[Record, SeedResult, dict[str, Any]]]:
@@ -225,12 +256,35 @@ def _seed(record: Record, result: SeedResult, start: dict[str, Any]) -> Iterator
     yield line
 
 
-def _groups(record: Record, result: SeedResult, start: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    chosen = result.selected.get(start["selection"])
-    if chosen is None:
-        return
-    names = ((label, value) for label in record.classes for value in record.attributes)
-    for (label, value), correct, total in zip(names, chosen.test, result.test_total, strict=True):
-        if total:
-            numbers = {"correct": correct, "total": total, "accuracy": correct / total}
-            yield {**start, "class": label, "attribute": value, **numbers}
+def _groups(everything: Everything, selection: Selection) -> Iterator[dict[str, Any]]:
+    of, looked = None, {}
+    for record, result, start in _by_seed(everything, selection):
+        if record is not of:
+            of, looked = record, _looked(everything, record, selection)
+        chosen = result.selected.get(selection)
+        if chosen is None:
+            continue
+        names = ((label, value) for label in record.classes for value in record.attributes)
+        for group, ((label, value), correct, total) in enumerate(
+            zip(names, chosen.test, result.test_total, strict=True)
+        ):
+            if total:
+                numbers = {"correct": correct, "total": total, "accuracy": correct / total}
+                yield {**start, "class": label, "attribute": value, **numbers, **looked.get((result.seed, group), {})}
+
+
+def _looked(everything: Everything, record: Record, selection: Selection) -> dict[tuple[int, int], dict[str, float]]:
+    """Where the models of a record look, by seed and group."""
+    attention, found = record.attention, {}
+    if attention is None:
+        return {}
+    arrays = everything.arrays(record)
+    for seed in (int(seed) for seed, rules in attention.seeds.items() if selection in rules):
+        for group, photos in enumerate(attention.photos):
+            if photos:
+                line: dict[str, float] = {"attention_photos": photos, "attention_area": attention.area[group]}
+                for name in SEEN:
+                    values = arrays[attention_name(seed, selection, name)]
+                    line[f"attention_{name}"] = values[(values >= 0) & (arrays[GROUPS] == group)].mean() / UNIT
+                found[seed, group] = line
+    return found

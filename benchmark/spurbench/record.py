@@ -1,7 +1,8 @@
 """`Record`: everything known of one (rules, data set, backbone, method), all seeds; and its two small files.
 
 `METHOD.json` holds integer counts per group for every candidate tried; `METHOD.npz` the predicted class per test
-example for each seed and selection rule. From these alone every metric and interval on the board can be recomputed.
+example for each seed and selection rule. From these alone every metric and interval on the board can be recomputed, but
+for the few numbers of `attention` that take the models or the objects' masks (see `attention.Seen`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
+from .attention import Attention
+from .attention import fault as attention_fault
 from .calibration import Scores, fits
 from .errors import DataError, one_line
 from .files import digest, safe_name, write_atomic
 from .npz import read_arrays
 from .published import FOLDER as PUBLISHED
 from .reading import AGAIN, MOVE, files_below, leaving_out, read_checked
+from .record_text import record_text
 from .rules import Budget, Selection, Strict
 
 Tier = Literal["self-reported", "rescored", "reproduced"]
@@ -146,7 +150,7 @@ class Times(Strict):
 class Record(Strict):
     """All seeds of one (rules, data set, backbone, method)."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     rules: str
     dataset: str
     backbone: str
@@ -170,6 +174,8 @@ class Record(Strict):
     """sha256 of the group of every test example (int16, little endian), in the npz file."""
     times: Times
     seeds: list[SeedResult]
+    attention: Attention | None = None
+    """What maps of the selected models say; not in the file of a record whose models nobody has looked into."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
@@ -195,12 +201,26 @@ class Record(Strict):
         numbers = [result.seed for result in self.seeds]
         if numbers != sorted(set(numbers)):
             raise ValueError(f"seeds must be ascending and distinct, not {numbers}")
+        if self.attention is not None:
+            _check_attention(self.attention, self.done, n_groups)
         return self
 
     @property
     def done(self) -> list[SeedResult]:
         """The seeds that have a result."""
         return [result for result in self.seeds if result.status == "ok"]
+
+
+def _check_attention(attention: Attention, done: Sequence[SeedResult], n_groups: int) -> None:
+    """Raises ValueError unless it is of this record's groups, test examples, seeds and choices."""
+    if len(attention.photos) != n_groups:
+        raise ValueError(f"attention: photos {attention.photos} do not fit {n_groups} groups")
+    if done and any(map(gt, attention.photos, done[0].test_total)):
+        raise ValueError(f"attention: photos {attention.photos} do not fit test totals {done[0].test_total}")
+    known = {predictions_name(result.seed, rule) for result in done for rule in result.selected}
+    for name, _ in attention.models():
+        if name not in known:
+            raise ValueError(f"attention: {name} is no model that this record has selected")
 
 
 def record_path(results: Path, rules: str, dataset: str, backbone: str, method: str) -> Path:
@@ -260,7 +280,8 @@ def write_record(path: Path, record: Record, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path, record: Record) -> dict[str, NDArray[np.int16]]:
-    """The arrays that belong to a record: `group` (n_test,) and `SEED.RULE` (n_test,) for every selected result.
+    """The arrays that belong to a record: `group` (n_test,), `SEED.RULE` (n_test,) for every selected result, and those
+    of its attention.
 
     Raises DataError if the file is absent, broken, or not the record's.
     """
@@ -269,6 +290,8 @@ def read_predictions(path: Path, record: Record) -> dict[str, NDArray[np.int16]]
     for result in record.done:
         for rule, selected in result.selected.items():
             expected[predictions_name(result.seed, rule)] = selected.predictions
+    if record.attention is not None:
+        expected |= record.attention.arrays()
     total = record.done[0].test_total if record.done else None
     try:
         arrays = read_arrays(file, expected, None if total is None else sum(total))
@@ -287,6 +310,9 @@ def read_predictions(path: Path, record: Record) -> dict[str, NDArray[np.int16]]
             if counts != selected.test:
                 message = f"{path}: counts of seed {result.seed}, {rule} are not those of the predictions in {file}"
                 raise DataError(one_line(f"{message}: either was changed; {AGAIN}"))
+    wrong = "" if record.attention is None else attention_fault(record.attention, arrays, arrays[GROUPS])
+    if wrong:
+        raise DataError(one_line(f"{file}, of the attention in {path}: {wrong}: either was changed; {AGAIN}"))
     return arrays
 
 
@@ -332,27 +358,8 @@ def array_hash(array: NDArray[np.int16]) -> str:
 
 
 def to_json(record: Record) -> str:
-    """The record as JSON: one line per candidate and per selected result, so that a diff shows what changed."""
-    document = record.model_dump(mode="json")
-    seeds = ",\n".join(_seed_json(seed) for seed in document.pop("seeds"))
-    head = json.dumps(document, indent=1, ensure_ascii=False).removesuffix("\n}")
-    return f'{head},\n "seeds": [\n{seeds}\n ]\n}}\n'
-
-
-def _seed_json(seed: dict[str, Any]) -> str:
-    def compact(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False)
-
-    rows = [
-        f"   {compact(key)}: {compact(seed[key])}" for key in seed if key not in ("configs", "candidates", "selected")
-    ]
-    configs = ",\n".join(f"    {compact(config)}" for config in seed["configs"])
-    candidates = ",\n".join(f"    {compact(candidate)}" for candidate in seed["candidates"])
-    selected = ",\n".join(f"    {compact(rule)}: {compact(value)}" for rule, value in seed["selected"].items())
-    rows.append(f'   "configs": [\n{configs}\n   ]' if configs else '   "configs": []')
-    rows.append(f'   "candidates": [\n{candidates}\n   ]' if candidates else '   "candidates": []')
-    rows.append(f'   "selected": {{\n{selected}\n   }}' if selected else '   "selected": {}')
-    return "  {\n" + ",\n".join(rows) + "\n  }"
+    """The record as it stands in its file (see `record_text`)."""
+    return record_text(record.model_dump(mode="json"))
 
 
 def json_schema(model: type[Strict] = Record) -> str:

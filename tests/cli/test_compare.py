@@ -147,7 +147,7 @@ def test_a_method_of_another_folder(compared: Callable[..., str], results: Path,
 
 def test_records_of_another_version_are_told_of_in_a_line(spurbench: Spurbench, results: Path) -> None:
     for path in results.rglob("weak.json"):
-        path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 2'))
+        path.write_text(path.read_text().replace('"schema_version": 4', '"schema_version": 2'))
     run = spurbench("compare", "weak", "strong")
     (line,) = [line for line in run.stderr.splitlines() if "left out" in line]
     assert "8 files with the same fault, the first: results/v1/birds/RN50/weak.json was written by another" in line

@@ -319,6 +319,15 @@ def test_rules_of_selection_stand_side_by_side_with_the_oracle() -> None:
         ]
 
 
+def test_found_words_are_explained_where_a_board_has_rules_with_them() -> None:
+    told = {"rules": "v1+attributes=suspects@0123abcd", "supervision": ["attribute_text", "val_labels"]}
+    plain, found = made("erm", 0.8, 1), made("orth_cal", 0.8, 2, **told)
+    assert [row.track for row in board([found]).rows] == ["attribute text"]
+    explained = "- rules **+attributes=suspects@...**: methods are not told the data set's own words for the attribute"
+    assert explained in to_markdown(board([plain, found]))
+    assert "+attributes=" not in to_markdown(board([plain]))
+
+
 def test_a_method_that_is_fitted_again_has_no_oracle() -> None:
     record, arrays = made("again", 0.8, 7, refit=True)
     (row,) = board([(record, arrays)]).rows

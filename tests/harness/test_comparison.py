@@ -397,7 +397,7 @@ def test_a_method_is_compared_with_one_of_other_results(before: Path, write_outc
 
 
 def test_files_with_the_same_fault_are_told_of_once() -> None:
-    old = "was written by another version of this program: its schema_version is 2, this one reads 3"
+    old = "was written by another version of this program: its schema_version is 2, this one reads 4"
     messages = [f"results/v1/a/b/m{i}.json {old}" for i in range(3)]
     other = "results/v1/a/b/x.json is empty; restore it"
     assert by_fault([messages[0], other, *messages[1:]]) == [

@@ -261,13 +261,21 @@ def test_wilsons_interval_is_scipys(correct: int, total: int) -> None:
         ("quick+configs=4", "--rules quick --configs 4"),
         ("v1+prompts=imagenet80", "--rules v1 --prompts imagenet80"),
         ("v1+configs=2+prompts=a b", "--rules v1 --configs 2 --prompts 'a b'"),
+        ("v1+attributes=suspects@0123abcd", "--rules v1 --attributes SUSPECTS.json"),
+        (
+            "quick+configs=2+prompts=a+b+attributes=suspects@0123abcd",
+            "--rules quick --configs 2 --prompts a+b --attributes SUSPECTS.json",
+        ),
+        ("v1+prompts=x+attributes=mine", "--rules v1 --prompts x+attributes=mine"),
     ],
 )
 def test_the_command_says_what_the_rules_name_says(tmp_path: Path, rules: str, options: str) -> None:
     named = {"rules": rules, "dataset": "my photos", "backbone": "ViT-B/16:openai"}
     record = made(tmp_path, np.random.default_rng(0), "group_dro+george", 0, **named)
     start = "spurbench run --datasets 'my photos' --backbones ViT-B/16:openai --methods group_dro+george "
-    assert command(record) == f"{start}{options} --results again"
+    named_by_hash = "  # SUSPECTS.json: the report whose sha256 begins with 0123abcd"
+    remark = named_by_hash if "--attributes " in options else ""
+    assert command(record) == f"{start}{options} --results again{remark}"
 
 
 def test_more_seeds_than_the_rules_ask_for_are_asked_for(tmp_path: Path) -> None:

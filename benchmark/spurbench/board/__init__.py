@@ -4,6 +4,7 @@ A table is a (rules, data set, backbone); in it, methods compete in tracks, by w
 attribute; across tables, a track's methods have mean ranks.
 """
 
+from .attention import AttentionCell, attention_cell
 from .make import ArraysOf, make_board, make_rows
 from .outcomes import Arrays, outcomes_of
 from .row import leading, make_row, only_seeds
@@ -14,6 +15,7 @@ __all__ = [
     "TRACKS",
     "Arrays",
     "ArraysOf",
+    "AttentionCell",
     "Board",
     "BoardRow",
     "EasyHardCell",
@@ -21,6 +23,7 @@ __all__ = [
     "Standing",
     "Track",
     "TrackRanking",
+    "attention_cell",
     "by_track",
     "leading",
     "make_board",

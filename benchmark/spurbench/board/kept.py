@@ -27,7 +27,10 @@ from .outcomes import Arrays
 from .rows import Board, BoardRow, TrackRanking
 
 T = TypeVar("T")
-CODE = ("board", "calibration", "easy_hard", "errors", "metrics", "npz", "reading", "record", "rules", "stats")
+CODE = (
+    "attention", "board", "calibration", "easy_hard", "errors", "metrics", "npz", "reading", "record", "rules", "seeds",
+    "stats",
+)  # fmt: skip
 """Modules that decide what is kept."""
 SELECTIONS: tuple[Selection, ...] = get_args(Selection)
 

@@ -12,8 +12,9 @@ from ..record import Record
 from ..rules import Selection
 from ..stats import Difference, Outcomes, tied_with_best, worst_group
 from .across import rank_tracks
+from .attention import attention_cell, looked_into
 from .outcomes import Arrays, outcomes_of
-from .row import leading, make_row
+from .row import leading, make_row, only_seeds
 from .rows import Board, BoardRow, Standing
 from .tracks import TRACKS
 
@@ -47,6 +48,9 @@ def make_rows(records: Sequence[Record], selection: Selection, arrays_of: Arrays
             right = outcomes_of(record, selection, range(row.seeds), arrays_of(record))
         if right is not None:
             row = replace(row, worst=worst_group(right, record.confidence))
+        if record.attention is not None:
+            shown = common if row.status == "complete" else 1 + max((result.seed for result in record.done), default=0)
+            row = _looked(row, record, selection, arrays_of(record), shown)
         rows.append((row, right))
     made = []
     for track in TRACKS:
@@ -55,6 +59,16 @@ def make_rows(records: Sequence[Record], selection: Selection, arrays_of: Arrays
             ranked = _ranked([row for row, _ in inside])
             made += _standing(ranked, [right for _, right in inside], records[0].confidence)
     return made
+
+
+def _looked(row: BoardRow, record: Record, selection: Selection, arrays: Arrays | None, n_seeds: int) -> BoardRow:
+    """With where its models look, if that is at hand, and what it is ranked by, over the same seeds."""
+    cell = attention_cell(record, selection, arrays, n_seeds)
+    if cell is None:
+        return row
+    seeds = looked_into(record, selection, n_seeds)
+    same = row if len(seeds) == row.seeds else make_row(only_seeds(record, seeds), selection, n_seeds)
+    return replace(row, attention=cell, looked=same.score)
 
 
 def _order(row: BoardRow) -> tuple[bool, float, str]:

@@ -137,5 +137,5 @@ def _groups(record: Record, results: Sequence[SeedResult], selection: Selection)
         correct = sum(result.selected[selection].test[index] for result in results)
         total = sum(result.test_total[index] for result in results)
         if total:
-            groups.append(Group(name, correct, total, correct / total))
+            groups.append(Group(name, correct, total, correct / total, index))
     return tuple(groups)

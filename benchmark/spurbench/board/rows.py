@@ -8,17 +8,19 @@ from itertools import groupby
 from typing import Literal
 
 from ..stats import Difference, Estimate, WorstGroup
+from .attention import AttentionCell
 from .tracks import TRACKS, Track
 
 
 @dataclass(frozen=True)
 class Group:
-    """One group on the test split, summed over seeds."""
+    """One group on the test split, summed over seeds; `number` is its place among all, those without examples too."""
 
     group: str
     correct: int
     total: int
     accuracy: float
+    number: int
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class BoardRow:
         peak_memory: bytes, the most of any seed; None where nobody looked.
         key: of the record.
         standing: None for the best of the track itself, for what has no rank, and where predictions are not at hand.
+        attention: where its models look; None where nobody measured it, and where predictions are not at hand.
+        looked: what it is ranked by, over the seeds of `attention` alone.
     """
 
     rules: str
@@ -125,6 +129,8 @@ class BoardRow:
     key: str
     rank: int | None = None
     standing: Standing | None = None
+    attention: AttentionCell | None = None
+    looked: Estimate | None = None
 
     @property
     def score(self) -> Estimate | None:

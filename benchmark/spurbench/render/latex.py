@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from ..board import Board, BoardRow, Track, by_track
+from ..board import AttentionCell, Board, BoardRow, Track, by_track
+from ..stats import GroupMeans
 from . import TOLD, budgets, interval, percent, ranked_by, with_deviation
+from .attention_words import MEASURES
 from .latex_text import latex
 
 PREAMBLE = r"""% Made by spurbench export. The document needs \usepackage{booktabs} (and textcomp before LaTeX 2020).
@@ -48,16 +50,24 @@ def _single(where: tuple[str, str, str], rows: list[BoardRow], selection: str, l
             (latex("acc_test"), lambda row: percent(row.acc_test.mean) if row.acc_test else "-"),
             ("gap", lambda row: percent(row.gap.mean) if row.gap else "-"),
         ]
+    if any(row.attention for row in rows):
+        columns += [(name, _looks(of)) for name, of in MEASURES.items()]
     columns.append(("seeds", lambda row: f"{row.seeds}" if row.rank else f"{row.seeds}/{row.seeds_expected}"))
     caption = f"{dataset}, {backbone}: {_what(rows)}. {_terms(rules, rows, selection)}"
     if any(row.worst for row in rows):
         caption += " The interval is over test examples and seeds."
+    if any(row.attention for row in rows):
+        caption += " AIoU, pointing and energy: where activation maps of test photos lie, groups counting the same."
     blocks = [
         (track, [[latex(row.method), *(cell(row) for _, cell in columns)] for row in some])
         for track, some in by_track(rows)
     ]
     headings = [["method", *(heading for heading, _ in columns)]]
     return _table(headings, blocks, caption, _label((rules, dataset, backbone), labels))
+
+
+def _looks(of: Callable[[AttentionCell], GroupMeans]) -> Cell:
+    return lambda row: "-" if row.attention is None else percent(of(row.attention).balanced.mean)
 
 
 def _merged(rules: str, rows: list[BoardRow], selection: str, labels: set[str]) -> str:

@@ -12,6 +12,8 @@ from ..marking import markdown as _text
 from ..planted.board import PlantedBoard
 from ..published import Published
 from . import TIED, TOLD, Column, budgets, columns_of, detectable, interval, percent, ranked_by, with_deviation
+from .attention import HOW as HOW_ATTENTION
+from .attention import TITLE, looks
 from .planted import HOW, Table, summary, tables
 from .published import how, published_tables
 
@@ -59,6 +61,12 @@ HOW_EASY_HARD = """\
   **drop** = easy - hard. **per image**: the same three, averaged over images. **drop interval**: how far
   another draw of test photos might take it (binomial). **negative**: classes whose hard photos are the easier ones.
 """
+HOW_ATTRIBUTES = """\
+- rules **+attributes=suspects@...**: methods are not told the data set's own words for the attribute, but those that
+  `spurbench suspects` found to go with a model's errors; behind the @, how the sha256 of its report begins. Each record
+  says which words, found where and by whom (`attribute_source`). Where **supervision** has `val labels`, the classes of
+  all validation photos chose the words; no group label did.
+"""
 MOST_ACROSS, MOST_DOWN, BEST, MOST_TIED = 24, 240, 3, 3
 """Groups that a table has as columns, and as rows (of the best methods alone); beyond that they are left to JSON;
 and how many methods the summary names that are as good as the best."""
@@ -92,14 +100,28 @@ def to_markdown(
         lines += _folded("More numbers", _table(rows, columns_of(rows, detail=True)))
         lines += _by_selection(rows, [(other.selection, at[rules, dataset, backbone]) for other, at in elsewhere])
         lines += _groups(rows)
+        lines += _attention(rows)
         lines += [f"- {_text(row.method)} failed: {_text(row.failure)}" for row in rows if row.failure]
         lines += [""] if any(row.failure for row in rows) else []
     if planted is not None and planted.tried:
         lines += _discovery(planted)
     lines += _published(published, board)
-    shown = any(row.easy_hard is not None for row in board.rows)
-    lines += [HOW_TO_READ + HOW_EASY_HARD if shown else HOW_TO_READ]
-    return "\n".join(lines)
+    of_easy_and_hard = HOW_EASY_HARD if any(row.easy_hard is not None for row in board.rows) else ""
+    of_attributes = HOW_ATTRIBUTES if any("+attributes=" in row.rules for row in board.rows) else ""
+    of_attention = HOW_ATTENTION if any(row.attention is not None for row in board.rows) else ""
+    return "\n".join([*lines, HOW_TO_READ + of_easy_and_hard + of_attributes + of_attention])
+
+
+def _attention(rows: Sequence[BoardRow]) -> list[str]:
+    found = looks(rows)
+    lines = [f"### {TITLE}", ""] if found else []
+    for some in found:
+        lines += [_text_table(some.table), "", *(f"- {_text(line)}" for line in some.lines), ""]
+        by_group = [
+            part for table in some.by_group for part in (f"**{_text(table.caption)}**", "", _text_table(table), "")
+        ]
+        lines += _folded(f"{some.table.caption}, per group", "\n".join(by_group[:-1])) if by_group else []
+    return lines
 
 
 def _discovery(planted: PlantedBoard) -> list[str]:

@@ -10,6 +10,8 @@ from ..board import Board, BoardRow, by_track
 from ..errors import plain
 from ..planted.board import PlantedBoard
 from . import TIED, Column, budgets, columns_of, detectable, ranked_by
+from .attention import looks
+from .planted import Table as TextTable
 from .planted import summary, tables
 
 WIDE = 140
@@ -26,18 +28,26 @@ def print_board(board: Board, console: Console) -> None:
         if any(row.standing is not None for row in rows):
             caption += f"; {TIED}: not told from the best above it; {detectable(rows)}"
         console.print(_table(f"{dataset} · {backbone}", caption, columns, rows))
+        for some in looks(rows):
+            console.print(_of_text(some.table))
+            for line in some.lines:
+                console.print(plain(line), markup=False, highlight=False)
 
 
 def print_planted(board: PlantedBoard, console: Console) -> None:
     """Print every table of the planted records."""
     console.print(summary(board), markup=False, highlight=False)
     for made in tables(board):
-        table = Table(title=Text(plain(made.caption), "bold"), title_justify="left")
-        for place, heading in enumerate(made.headings):
-            table.add_column(Text(plain(heading)), justify="left" if place < made.words else "right", overflow="fold")
-        for row in made.rows:
-            table.add_row(*(Text(plain(cell)) for cell in row))
-        console.print(table)
+        console.print(_of_text(made))
+
+
+def _of_text(made: TextTable) -> Table:
+    table = Table(title=Text(plain(made.caption), "bold"), title_justify="left")
+    for place, heading in enumerate(made.headings):
+        table.add_column(Text(plain(heading)), justify="left" if place < made.words else "right", overflow="fold")
+    for row in made.rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    return table
 
 
 def _table(title: str, caption: str, columns: list[Column], rows: list[BoardRow]) -> Table:

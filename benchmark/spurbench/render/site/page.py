@@ -20,7 +20,7 @@ from ...planted.board import PlantedBoard
 from ...published import Published
 from ...record import Record
 from ...rules import Selection
-from .. import pages, percent, planted
+from .. import attention, pages, percent, planted
 from ..published import how, published_tables
 from . import tables
 from .payload import payload
@@ -74,6 +74,8 @@ def to_page(contents: Contents) -> str:
         filters=_filters(board),
         planted=planted,
         discovery=contents.planted,
+        attention=attention,
+        looked=_looked(board),
         published=_published(contents.published, board),
         left_out=contents.left_out,
         libraries=libraries(),
@@ -82,6 +84,12 @@ def to_page(contents: Contents) -> str:
         hashes=[_hash(script) for script in (EARLY, *scripts)],
         data=data,
     )
+
+
+def _looked(board: Board) -> list[tuple[str, str, str, tuple[attention.Looks, ...]]]:
+    """Where the models of each table look: data set, backbone, rules, and what is told of it."""
+    found = ((where, attention.looks(rows)) for where, rows in board.tables())
+    return [(dataset, backbone, rules, some) for (rules, dataset, backbone), some in found if some]
 
 
 def pack(value: Any) -> str:

@@ -15,7 +15,8 @@ from ...published import Published
 from ...record import Record
 from ...robustness import Robustness, robustness
 from ...rules import Selection
-from ...stats import Estimate
+from ...stats import Estimate, GroupMeans
+from ..attention_words import KINDS, MEASURES, SCORES
 from .story import story
 from .text import wilson
 
@@ -81,6 +82,7 @@ def _row(row: BoardRow, place: int, record: Record) -> dict[str, Any]:
         "standing": _standing(row),
         "easy_hard": _easy_hard(row),
         "groups": [_group(row, index, record.confidence) for index in range(len(row.groups))],
+        "attention": _attention(row),
         "parameters": row.parameters,
         "seconds": row.seconds_per_seed,
         "memory": row.peak_memory,
@@ -115,6 +117,34 @@ def _easy_hard(row: BoardRow) -> dict[str, Any] | None:
         "drop_high": rounded(cell.drop_high),
         "negative": rounded(cell.negative),
         "classes": cell.classes,
+    }
+
+
+def _attention(row: BoardRow) -> dict[str, Any] | None:
+    """Means of the groups that were looked at, by measure: of all alike, then of each, as [mean, low, high]."""
+    cell = row.attention
+    if cell is None:
+        return None
+    looked = [number for number, photos in enumerate(cell.photos) if photos]
+    names = {group.number: group.group for group in row.groups}
+
+    def of(means: GroupMeans) -> list[list[float | None]]:
+        known = (means.balanced, *(means.groups[number] for number in looked))
+        return [[rounded(part) for part in (one.mean, one.low, one.high)] for one in known if one is not None]
+
+    return {
+        "kind": KINDS[cell.kind],
+        "layer": shown(cell.layer),
+        "score": SCORES[cell.score],
+        "objects": cell.objects,
+        "seeds": cell.seeds,
+        "changed": cell.changed,
+        "groups": [shown(names[number]) for number in looked],
+        "photos": [cell.photos[number] for number in looked],
+        "area": [rounded(cell.area[number]) for number in looked],
+        "centre": {name: [rounded(shares[number]) for number in looked] for name, shares in cell.centre.items()},
+        **{name.lower(): of(means(cell)) for name, means in MEASURES.items()},
+        "curve": [[rounded(x), rounded(y)] for x, y in zip(cell.thresholds, cell.curve, strict=True)],
     }
 
 

@@ -11,7 +11,13 @@ from ...errors import plain
 from ...record import Record
 
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-_RULES = re.compile(r"(?P<base>[^+]*)(\+configs=(?P<configs>\d+))?(\+prompts=(?P<prompts>.*))?", re.DOTALL)
+REPORT = "SUSPECTS.json"
+"""Stands for the report of suspects that a record's words are from."""
+_RULES = re.compile(
+    r"(?P<base>[^+]*)(\+configs=(?P<configs>\d+))?(\+prompts=(?P<prompts>.*?))?"
+    r"(\+attributes=(?P<attributes>suspects@[0-9a-f]{8}))?",
+    re.DOTALL,
+)
 
 
 def written(text: str) -> str:
@@ -24,10 +30,12 @@ def command(record: Record) -> str:
 
     In the folder that holds it, nothing would be computed: it is up to date there.
 
-    Budgets and prompts other than the rules' own are part of the rules' name (see `Rules.variant`), and become options.
+    What is other than the rules' own is part of the rules' name (see `Rules.variant`), and becomes options. Of a file
+    that named the attribute the first digits of its sha256 are known, not its name: a remark says so.
     """
     found = _RULES.fullmatch(record.rules)
     parts = found.groupdict() if found else {"base": record.rules}
+    told = parts.get("attributes")
     options = {
         "datasets": record.dataset,
         "backbones": record.backbone,
@@ -35,11 +43,13 @@ def command(record: Record) -> str:
         "rules": parts["base"],
         "configs": parts.get("configs"),
         "prompts": parts.get("prompts"),
+        "attributes": REPORT if told else None,
         "seeds": str(len(record.seeds)) if len(record.seeds) > record.budget.seeds else None,
         "results": "again",
     }
     said = (f"--{option} {shlex.quote(value)}" for option, value in options.items() if value is not None)
-    return " ".join(["spurbench run", *said])
+    remark = f"  # {REPORT}: the report whose sha256 begins with {told.partition('@')[2]}" if told else ""
+    return " ".join(["spurbench run", *said]) + remark
 
 
 def count(value: float | None) -> str:

@@ -68,6 +68,30 @@ function groupsOf(row) {
   return section("Groups", table, note);
 }
 
+// Where its models look: a table of means by group, and how the adjusted IoU changes with the threshold.
+function looksOf(row) {
+  const found = row.attention;
+  if (!found) return [];
+  const spread = ([at, low, high]) => `${percent(at)} (${between([low, high])})`;
+  const names = ["all groups alike", ...found.groups];
+  const lines = names.map((name, place) => [
+    place ? named(name) : name,
+    String(place ? found.photos[place - 1] : found.photos.reduce((a, b) => a + b)),
+    ...["aiou", "pointing", "energy"].map((id) => spread(found[id][place])),
+    place ? percent(found.area[place - 1]) : "",
+  ]);
+  const table = grid("Where the models look, by group", ["group", "photos", "AIoU", "pointing", "energy", "object's area"], lines);
+  const blind = (id) => percent(found.centre[id].reduce((a, b) => a + b) / found.centre[id].length);
+  const changed = found.changed ? ` ${found.changed} predictions of the models made again are not those of the record.` : "";
+  const note = make("p", { class: "soft small" }, `${found.kind} at ${found.layer} of ${found.score}, objects by ${found.objects}, ${found.seeds === 1 ? "one model" : `${found.seeds} models`}. A map that is the same everywhere has the object's area for energy, and an AIoU of 50, which is no chance level. A blob in the middle has a pointing of ${blind("pointing")} and an energy of ${blind("energy")}.${changed}`);
+  const curve = plot("Adjusted IoU at each threshold", {
+    width: 420, height: 200, marginLeft: 48,
+    x: { label: "threshold of the map →", domain: [0, 1] }, y: { label: "↑ AIoU (%)", grid: true, domain: [0, 100] },
+    marks: [Plot.ruleY([50], { strokeOpacity: 0.4, strokeDasharray: "4 4" }), Plot.line(found.curve.map(([x, y]) => [x, points(y)]), { stroke: LOOK[row.story.track].fill, strokeWidth: 2 })],
+  });
+  return section("Where the models look", table, make("div", { class: "plot" }, curve), note);
+}
+
 function worstOf(row) {
   if (!row.worst || row.ranked_by !== "wga") return null;
   const { bias, corrected } = row.worst;
@@ -142,7 +166,7 @@ function recordContent(row) {
   return [
     topOf(named(story.method), where),
     numbersOf(row), standingOf(row), worstOf(row), facts,
-    ...failuresOf(row), ...groupsOf(row), ...triedOf(row), ...reproduce(story), ...provenanceOf(story),
+    ...failuresOf(row), ...groupsOf(row), ...looksOf(row), ...triedOf(row), ...reproduce(story), ...provenanceOf(story),
   ].filter(Boolean);
 }
 

@@ -18,6 +18,8 @@ const share = (id, title, more = {}) => number(id, title, (row) => mean(row[id])
 
 const ofHardPhotos = (id) => number(id, id, (row) => row.easy_hard && mean(row.easy_hard[id]), percent, { help: "class-averaged, of data sets of easy and hard photos" });
 
+const ofMaps = (id, title, help) => number(`looks_${id}`, `looks: ${title}`, (row) => row.attention && row.attention[id][0][0], percent, { help: `${help}, groups counting the same`, node: (row) => looksCell(row, id), ofMaps: true });
+
 const COLUMNS = [
   number("place", "", (row) => row.place, String, { always: false }),
   number("rank", "#", (row) => row.rank, String, { shown: true, className: "n", node: rankCell, help: "rank among methods of the same data set, backbone and supervision" }),
@@ -35,6 +37,9 @@ const COLUMNS = [
   ofHardPhotos("easy"), ofHardPhotos("hard"), ofHardPhotos("drop"),
   share("calibration_error", "calibration error"),
   share("auroc", "AUROC"),
+  ofMaps("aiou", "AIoU", "adjusted IoU of activation maps and objects, over thresholds"),
+  ofMaps("pointing", "pointing", "how often the highest value of the map lies in the object"),
+  ofMaps("energy", "energy", "share of the map that lies in the object"),
   number("detectable", "detectable", (row) => row.standing && row.standing.detectable, percent, { help: "the smallest difference from the best that would be found about three times out of four" }),
   share("oracle", "oracle (diagnostic)", { help: "chosen on test: a diagnostic, never ranked" }),
   number("seeds", "seeds", (row) => row.seeds, String, { node: (row) => document.createTextNode(seedsOf(row)) }),
@@ -80,6 +85,12 @@ function scoreCell(row) {
 
 function intervalCell(row) {
   return make("span", { class: `spread ${slug(row.story.track)}` }, make("span", {}, between(bounds(row))), bar(row));
+}
+
+function looksCell(row, id) {
+  if (!row.attention) return document.createTextNode("-");
+  const [at, low, high] = row.attention[id][0];
+  return make("span", {}, percent(at), make("small", { class: "soft" }, ` ${between([low, high])}`));
 }
 
 function makeTable(rows, opened, sorted) {
@@ -154,8 +165,9 @@ function sortTable(table) {
 
 function makeColumnMenu(table, changed) {
   const box = document.querySelector("#columns fieldset");
+  const looked = table.rows().data().toArray().some((row) => row.attention);
   for (const [place, column] of COLUMNS.entries()) {
-    if (column.always === false) continue;
+    if (column.always === false || (column.ofMaps && !looked)) continue;
     const input = make("input", { type: "checkbox", value: column.id });
     input.addEventListener("change", () => {
       table.column(place).visible(input.checked);
