@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
 from .attribute_text import WORDS, AttributeText, Concepts, Word, is_template
@@ -98,6 +98,9 @@ class DatasetCard:
     attribute_prompts: tuple[str, ...] = ()
     attribute_text: AttributeText = field(default_factory=AttributeText)
     """The spurious attribute in words, for methods that are told it as text."""
+    attribute_source: str = ""
+    """Who put it so, where not the data set's author: of `names` there may be any number then, and `values` and
+    `settings` are not known, as words that were found in photos stand for no value of the attribute in particular."""
     concepts: Concepts = field(default_factory=Concepts)
     """Pairs of concepts about the task, for methods that ask what is useful and what is spurious."""
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -129,8 +132,13 @@ class DatasetCard:
                 raise ValueError(f"data set {self.name}: prompt set {prompts.name} needs one name per class")
             if prompts.open_clip_names and not self.imagenet:
                 raise ValueError(f"data set {self.name}: prompt set {prompts.name} needs the classes' ImageNet indices")
-        for name in ("values", "names", "settings"):
-            phrases = getattr(self.attribute_text, name)
+        text = self.attribute_text
+        if self.attribute_source and (text.values or text.settings or self.attribute_prompts):
+            raise ValueError(
+                f"data set {self.name}: {self.attribute_source} cannot know which words are of which attribute value"
+            )
+        for name in ("values", "settings") if self.attribute_source else ("values", "names", "settings"):
+            phrases = getattr(text, name)
             if phrases and len(phrases) != len(self.attributes):
                 raise ValueError(
                     f"data set {self.name}: one phrase in attribute_text.{name} per attribute value, or none"
@@ -145,6 +153,10 @@ class DatasetCard:
     def groups(self) -> tuple[str, ...]:
         """Group names in the order of g = y*A + a, as `class/attribute`."""
         return tuple(f"{label}/{value}" for label in self.classes for value in self.attributes)
+
+    def told(self, text: AttributeText, source: str) -> DatasetCard:
+        """The card with the spurious attribute as somebody else puts it, whatever its author says of it."""
+        return replace(self, attribute_text=text, attribute_prompts=(), attribute_source=source)
 
     def tells(self, word: Word) -> bool:
         """Whether the data set gives what a method's card asks for by this word."""

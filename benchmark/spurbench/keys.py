@@ -11,7 +11,7 @@ from typing import Any
 
 from .attribute_text import WORDS
 from .backbones import Backbone
-from .cards import DatasetCard, MethodCard
+from .cards import DatasetCard, MethodCard, Supervision
 from .data import Dataset, Examples
 from .errors import DataError, PluginError, SpurbenchError, UsageError, WeightsError
 from .files import HashCache
@@ -19,7 +19,7 @@ from .provenance import harness_hash, source_hash
 from .regions.source import Source, open_source
 from .regions.spec import RegionSpec, parse
 from .registry import Registries
-from .rules import Rules
+from .rules import Rules, ToldAttribute
 from .space import check_space, describe_space
 
 
@@ -30,6 +30,7 @@ class LoadedData:
     Attributes:
         root: where data sets lie.
         hashes: of files, remembered.
+        told: words for the spurious attribute in the place of the card's.
     """
 
     dataset: Dataset
@@ -37,12 +38,14 @@ class LoadedData:
     fingerprint: str
     root: Path = Path()
     hashes: HashCache = field(default_factory=lambda: HashCache(None))
+    told: ToldAttribute | None = None
     _sources: dict[RegionSpec, Source | SpurbenchError] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def card(self) -> DatasetCard:
-        """The data set's card."""
-        return self.dataset.card
+        """The data set's card, the attribute in the words that are in use."""
+        card = self.dataset.card
+        return card if self.told is None else card.told(self.told.text, self.told.source)
 
     @property
     def encoded(self) -> str:
@@ -72,11 +75,42 @@ class LoadedData:
         return source
 
 
-def load_data(registries: Registries, spec: str, root: Path, hashes: HashCache, *, download: bool) -> LoadedData:
-    """Prepare, read and fingerprint a data set. Raises DataError."""
+def load_data(
+    registries: Registries,
+    spec: str,
+    root: Path,
+    hashes: HashCache,
+    *,
+    download: bool,
+    told: ToldAttribute | None = None,
+) -> LoadedData:
+    """Prepare, read and fingerprint a data set.
+
+    Args:
+        told: words for its spurious attribute in the place of its own.
+
+    Raises:
+        DataError: it cannot be had, or the words were found in other photos or labels.
+        UsageError: the words are about another data set, or it has no text tower to embed them.
+    """
     dataset, examples = read_data(registries, spec, root, download=download)
+    if told is not None and told.dataset != dataset.card.name:
+        raise UsageError(
+            f"--attributes: the words of {told.source} are about {told.dataset}, not about {dataset.card.name}; "
+            "run them on that data set alone (--datasets), or have them found in this one (`spurbench suspects`)"
+        )
+    if told is not None and examples.features is not None:
+        raise UsageError(
+            f"--attributes: {dataset.card.name} brings its own features, and no text tower that could embed words"
+        )
     with _reading(spec, root):
-        return LoadedData(dataset, examples, examples.fingerprint(dataset.card, hashes), root, hashes)
+        fingerprint = examples.fingerprint(dataset.card, hashes)
+    if told is not None and told.data != fingerprint:
+        raise DataError(
+            f"--attributes: the words of {told.source} were found in other photos or labels of {dataset.card.name} "
+            f"than those here; make the report again: spurbench suspects {spec}"
+        )
+    return LoadedData(dataset, examples, fingerprint, root, hashes, told)
 
 
 def read_data(registries: Registries, spec: str, root: Path, *, download: bool) -> tuple[Dataset, Examples]:
@@ -151,11 +185,12 @@ def impossible_reason(method_card: Any, data: LoadedData, backbone: Backbone | N
                 data.region_source()
             except (DataError, WeightsError) as error:
                 return f"needs regions ({card.regions}): {error}"
+        who = f"{card.name} in the words of {card.attribute_source}" if card.attribute_source else card.name
         lacking = [WORDS[word] for word in method_card.words if not card.tells(word)]
         if lacking:
-            return f"needs {' and '.join(lacking)}; {card.name} has none"
+            return f"needs {' and '.join(lacking)}; {who} has none"
         if method_card.supervision.attribute_text and not method_card.words and not card.attribute_prompts:
-            return f"needs names of the spurious attribute; {card.name} has none"
+            return f"needs names of the spurious attribute's values; {who} has none"
         if rules.prompts is not None and "text" in inputs:
             try:
                 card.prompt_set(rules.prompts)
@@ -172,6 +207,17 @@ def impossible_reason(method_card: Any, data: LoadedData, backbone: Backbone | N
     return ""
 
 
+def supervision(card: MethodCard, told: ToldAttribute | None) -> Supervision:
+    """What a method knows beyond the classes of training photos, itself or through the words that it is told."""
+    if told is None or told.found.split != "val" or not _takes_attribute_words(card):
+        return card.supervision
+    return replace(card.supervision, val_labels=True)
+
+
+def _takes_attribute_words(card: MethodCard) -> bool:
+    return bool(set(card.words) - {"concepts"})
+
+
 def key_parts(method: Any, data: LoadedData, backbone: Backbone | None, rules: Rules) -> dict[str, Any]:
     """Everything that a record's numbers depend on, apart from the seed."""
     card = method.card
@@ -185,7 +231,7 @@ def key_parts(method: Any, data: LoadedData, backbone: Backbone | None, rules: R
         "method": source_hash(method),
         "harness": harness_hash(method),
         "space": describe_space(method.space),
-        "supervision": list(card.supervision.words),
+        "supervision": list(supervision(card, data.told).words),
         "inputs": sorted(card.inputs),
         "refit": card.refit,
     }
@@ -202,8 +248,10 @@ def key_parts(method: Any, data: LoadedData, backbone: Backbone | None, rules: R
             names = [prompts.open_clip_names, version("open_clip_torch")] if prompts.open_clip_names else []
             parts["class_names"] = [*names, *prompts.class_names]
         parts["attribute_prompts"] = list(data.card.attribute_prompts)
-        if set(card.words) - {"concepts"}:
+        if _takes_attribute_words(card):
             parts["attribute_text"] = asdict(data.card.attribute_text)
+            if data.told is not None:
+                parts["attribute_source"] = data.told.found.model_dump(mode="json")
         if "concepts" in card.words:
             parts["concepts"] = asdict(data.card.concepts)
     return parts

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from .amending import sound
 from .backbones import Backbone, Setting, resolve
 from .cards import Track
 from .errors import DataError, SpurbenchError, UnknownNameError, UsageError
 from .files import digest
 from .keys import LoadedData, checked_method, impossible_reason, key_parts, load_data, needs_backbone
-from .record import Record, SeedResult, read_predictions, read_record, record_path
+from .record import Record, SeedResult, read_record, record_path
 from .registry import Registries
 from .rules import Rules
 
@@ -155,7 +156,14 @@ def _loaded(registries: Registries, spec: str, request: Request) -> LoadedData |
     """The data set, or why it is not to be had."""
     setting = request.setting
     try:
-        return load_data(registries, spec, request.data_root, setting.hashes, download=setting.fetch)
+        return load_data(
+            registries,
+            spec,
+            request.data_root,
+            setting.hashes,
+            download=setting.fetch,
+            told=request.rules.attribute,
+        )
     except UsageError:
         raise
     except SpurbenchError as error:
@@ -205,7 +213,7 @@ def _with_states(row: Row, seeds: int, *, force: bool) -> Row:
     try:
         record = read_record(row.path)
         if record is not None and record.key == row.key:
-            read_predictions(row.path, record)
+            record, _ = sound(row.path, record)
     except DataError as error:
         return _every(row, seeds, "stale", str(error))
     if record is None:

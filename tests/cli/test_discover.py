@@ -105,6 +105,7 @@ def discover(make_study: Callable[..., Any], plugin: Path, tmp_path: Path, monke
         (("--checkpoint", "a.pt", "--method", "erm"), "--checkpoint is a model that is tuned already"),
         (("--checkpoint", "absent.pt"), "there is no checkpoint file absent.pt"),
         (("--out", "looking.py"), "--out names a folder; looking.py is a file"),
+        (("--out", "looking.py/x"), "nothing can be written into looking.py/x"),
         (("--memory-limit", "much"), "'much' is not a size"),
         (("--device", "gpu"), "--device must be one of"),
         (("--regions", "grid99"), "regions 'grid99' are out of range"),

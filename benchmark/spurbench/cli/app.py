@@ -16,6 +16,7 @@ from . import (
     candidates,
     compare,
     discover,
+    explain,
     export,
     features,
     grid,
@@ -25,6 +26,7 @@ from . import (
     robustness,
     show,
     site,
+    suspects,
     verify,
 )
 
@@ -41,6 +43,8 @@ app.command("plan")(grid.plan)
 app.command("list")(show.list_cards)
 app.command("show")(photos.show)
 app.command("discover")(discover.discover)
+app.command("explain")(explain.explain)
+app.command("suspects")(suspects.suspects)
 app.command("candidates")(candidates.candidates)
 app.command("planted")(planted.planted)
 app.command("leaderboard")(show.leaderboard)

@@ -114,6 +114,8 @@ def discover(
     out: Annotated[
         Path | None,
         typer.Option(
+            parser=options.out_folder,
+            metavar="PATH",
             help=f"Folder for {REPORT}, {SHEET} and {PAGE}. Example: --out found.",
             rich_help_panel=OUTPUT,
             show_default="discovery-DATASET in the current folder; none with --json",
@@ -141,8 +143,7 @@ def discover(
     Example: [bold]spurbench discover menagerie-sticker --backbone menagerie-rn --against groups[/bold]
     """
     from ..errors import UsageError
-    from ..files import bytes_of, default_cache, default_data_root, safe_name
-    from ..keys import needs_backbone
+    from ..files import bytes_of, default_cache, default_data_root
     from ..regions.spec import parse
     from ..session import Session
 
@@ -167,12 +168,13 @@ def discover(
         parse(regions)
     if method is not None:
         session.registries.methods.origin(method)
-    if not needs_backbone(session.registries, dataset):
+    # A data set that is broken says so itself.
+    card = session.registries.datasets.get(dataset).card
+    if card.own_features:
         raise UsageError(f"data set '{dataset}' brings its own features: it has no photos whose regions could be found")
-    named = Path(f"discovery-{safe_name(session.registries.datasets.get(dataset).card.name)}")
-    folder = out or (None if as_json else named)
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out names a folder; {folder} is a file")
+    folder = out or (None if as_json else options.folder_named("discovery", card.name))
+    if folder is not None:
+        options.check_writable(folder)
     _ = session.torch_device
 
     from rich.console import Console

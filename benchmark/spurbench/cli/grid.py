@@ -33,6 +33,7 @@ def run(
     configs: options.Configs = None,
     rules: options.RulesName = None,
     prompts: options.Prompts = None,
+    attributes: options.Attributes = None,
     data_root: options.DataRoot = None,
     results: options.Results = RESULTS,
     cache: options.Cache = None,
@@ -58,9 +59,9 @@ def run(
     from ..execute import run_plan
     from ..files import bytes_of
 
-    session = _session(
-        methods, backbones, datasets, suite, seeds, configs, rules, prompts, data_root, results, cache, device,
-        precision, plugin, force, fetch=not offline,
+    session = session_of(
+        methods, backbones, datasets, suite, seeds, configs, rules, prompts, attributes, data_root, results, cache,
+        device, precision, plugin, force, fetch=not offline,
     )  # fmt: skip
     room = bytes_of(memory_limit)
     console, messages = Console(), Console(stderr=True)
@@ -116,6 +117,7 @@ def plan(
     configs: options.Configs = None,
     rules: options.RulesName = None,
     prompts: options.Prompts = None,
+    attributes: options.Attributes = None,
     data_root: options.DataRoot = None,
     results: options.Results = RESULTS,
     cache: options.Cache = None,
@@ -133,9 +135,9 @@ def plan(
     from rich.table import Table
     from rich.text import Text
 
-    session = _session(
-        methods, backbones, datasets, suite, seeds, configs, rules, prompts, data_root, results, cache, device,
-        precision, plugin, force, fetch=False,
+    session = session_of(
+        methods, backbones, datasets, suite, seeds, configs, rules, prompts, attributes, data_root, results, cache,
+        device, precision, plugin, force, fetch=False,
     )  # fmt: skip
     console = Console()
     planned = session.plan().limited(limit)
@@ -167,7 +169,7 @@ def plan(
     say(console, f"{todo} cells to compute, {planned.count('done')} done{about}{more}")
 
 
-def _session(
+def session_of(
     methods: str | None,
     backbones: str | None,
     datasets: str | None,
@@ -176,6 +178,7 @@ def _session(
     configs: int | None,
     rules: str | None,
     prompts: str | None,
+    attributes: Path | None,
     data_root: Path | None,
     results: Path,
     cache: Path | None,
@@ -186,9 +189,15 @@ def _session(
     *,
     fetch: bool,
 ) -> Session:
+    """What the options of `run` ask for."""
     from ..files import default_cache, default_data_root
     from ..session import Session
 
+    told = None
+    if attributes is not None:
+        from ..suspects.told import told_attribute
+
+        told = told_attribute(attributes)
     return Session(
         methods=methods,
         backbones=backbones,
@@ -198,6 +207,7 @@ def _session(
         configs=configs,
         rules_name=rules,
         prompts=prompts,
+        attribute=told,
         data_root=data_root or default_data_root(),
         results=results,
         cache=cache or default_cache(),

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..attribute_text import AttributeText
 from ..cards import Track
 from ..errors import UnknownNameError, UsageError
 
@@ -28,10 +29,41 @@ class Budget(Strict):
     configurations: int = Field(ge=1, le=10**6)
 
 
+class Found(Strict):
+    """How words for an attribute were found, for the record."""
+
+    report: str
+    """sha256 of the report that names them."""
+    split: str
+    """Whose photos and classes they were found on."""
+    model: str
+    """Whose errors they go with."""
+    backbone: str
+    seen_by: str
+    words: str
+    """sha256 of the vocabulary."""
+    permutations: int
+    chosen: list[str]
+    """The words themselves."""
+
+
+class ToldAttribute(Strict):
+    """The spurious attribute of one data set as somebody other than its author puts it."""
+
+    dataset: str
+    """As its card names it."""
+    data: str
+    """Fingerprint of the photos and labels that the words were found in."""
+    source: str
+    """Who, and a hash of what they said, e.g. `suspects@1a2b3c4d`."""
+    found: Found
+    text: AttributeText
+
+
 class Rules(Strict):
     """One version of the rules."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.+=-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.+=@-]*$")
     description: str
     protocol: int
     tracks: dict[Track, Budget]
@@ -40,9 +72,15 @@ class Rules(Strict):
     confidence: float = Field(gt=0, lt=1)
     prompts: str | None = None
     """The prompt set in use; None is each data set's own headline set."""
+    attribute: ToldAttribute | None = None
+    """The words for the spurious attribute; None is each data set's own."""
 
-    def variant(self, configurations: int | None = None, prompts: str | None = None) -> Rules:
-        """The same rules with another budget or prompt set, under a name of their own, so that records stay apart."""
+    def variant(
+        self, configurations: int | None = None, prompts: str | None = None, attribute: ToldAttribute | None = None
+    ) -> Rules:
+        """The same rules with another budget, prompt set or words for the attribute, under a name of their own, so that
+        records stay apart.
+        """
         rules = self
         if configurations is not None and {b.configurations for b in self.tracks.values()} != {configurations}:
             tracks = {
@@ -52,6 +90,9 @@ class Rules(Strict):
             rules = rules.model_copy(update={"name": f"{rules.name}+configs={configurations}", "tracks": tracks})
         if prompts is not None:
             rules = rules.model_copy(update={"name": f"{rules.name}+prompts={prompts}", "prompts": prompts})
+        if attribute is not None:
+            name = f"{rules.name}+attributes={attribute.source}"
+            rules = rules.model_copy(update={"name": name, "attribute": attribute})
         return rules
 
 

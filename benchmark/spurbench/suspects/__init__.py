@@ -1,0 +1,1 @@
+"""Suspects: words whose presence in a photo goes with a model's being wrong, counted and tested."""

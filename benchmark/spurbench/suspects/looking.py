@@ -1,0 +1,222 @@
+"""Looking for words in photos: how close every photo is to every word, and what the model predicts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..backbones import Backbone, resolve
+from ..cards import DatasetCard
+from ..contact_sheet import nearest_split
+from ..data import Examples, Ints
+from ..encode import TowerEncoder
+from ..errors import DataError, UsageError
+from ..features import FeatureStore, feature_key
+from ..files import digest
+from ..keys import LoadedData, load_data
+from ..rules import load_rules
+from ..session import Session
+from ..study import RowsOf
+from ..tasks import Text
+from ..texts import text_of, unit
+from ..workbench import LazyTower
+from .cell import Cell, check_backbone, check_dataset, check_examples
+from .presence import Bools, Floats
+from .words import Words, without_classes
+
+ALIKE = 1e-5
+"""Texts whose cosine is this close to 1 are one to the text tower. Words that it never learnt are: as an embedding of
+zero or as the one unknown token, each leaves the bare template. (Of 836 words, the menagerie's CLIPs have 817 of a
+cosine above 1 - 1e-7 to another; the next has 0.993.)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """n photos of a split and W words.
+
+    Attributes:
+        backbone, seen_by: canonical names: of the model that predicts, and of that which sees the words.
+        model: "zero-shot", or the method of a record.
+        prompts: name of the prompt set.
+        rows: (n,) of the examples.
+        predicted: (n,) classes.
+        words: those that were asked about.
+        excluded, indistinct: words that were not: they name a class, or the text tower has not learnt them.
+        embeddings: (n, d) unit vectors of the photos, as `seen_by` embeds them.
+        scores: (n, W) cosines of photos and words.
+        fingerprints: of data and backbones.
+    """
+
+    card: DatasetCard
+    examples: Examples
+    backbone: str
+    seen_by: str
+    model: str
+    split: str
+    prompts: str
+    rows: Ints
+    predicted: Ints
+    words: Words
+    excluded: tuple[str, ...]
+    indistinct: tuple[str, ...]
+    embeddings: Floats
+    scores: Floats
+    fingerprints: dict[str, str]
+
+    @property
+    def y(self) -> Ints:
+        """(n,) the photos' classes."""
+        return self.examples.y[self.rows]
+
+    @property
+    def right(self) -> Bools:
+        """(n,) whether the model gets a photo right."""
+        right: Bools = self.predicted == self.y
+        return right
+
+
+def look(
+    session: Session,
+    dataset: str,
+    backbone: str,
+    words: Words,
+    *,
+    seen_by: str | None,
+    cell: Cell | None,
+    split: str,
+    listen: Callable[[str], None],
+) -> Look:
+    """Look for words in the photos of a split.
+
+    Args:
+        dataset, backbone, seen_by: names as on the command line; without `seen_by`, the model looks itself.
+        cell: whose predictions; without it those of the zero-shot model.
+        split: or the next that is not empty; with a cell, test.
+        listen: told what is being done.
+
+    Raises:
+        UsageError: what has no photos or no texts, or a cell of something else.
+        DataError, WeightsError: what cannot be read; no word is left to be looked for.
+    """
+    data = load_data(session.registries, dataset, session.data_root, session.setting.hashes, download=session.fetch)
+    if data.examples.photos is None:
+        raise UsageError(f"data set '{dataset}' brings its own features: it has no photos to look for words in")
+    predictor = resolve(session.registries.backbones, backbone, session.setting)
+    if cell is not None:
+        check_dataset(cell, data.card.name)
+        check_backbone(cell, predictor.card.name, predictor.fingerprint)
+        check_examples(cell, data.examples, data.fingerprint)
+    elif not predictor.card.has_text:
+        message = f"backbone {predictor.card.name} has an image tower only: it cannot classify by texts"
+        raise UsageError(f"{message}; give the record of a head that was trained on it, --cell RECORD")
+    seer = predictor if seen_by is None else resolve(session.registries.backbones, seen_by, session.setting)
+    if not seer.card.has_text:
+        message = f"backbone {seer.card.name} has an image tower only: it cannot say which words a photo shows"
+        raise UsageError(f"{message}; give one that matches photos with texts, such as --seen-by ViT-B/16")
+    looked = nearest_split(data.examples, "test" if cell is not None else split)
+    rows = data.examples.rows(looked)
+    eyes = _Eyes(session, data, seer, looked, rows, listen)
+    kept, excluded = without_classes(words, data.card)
+    kept, indistinct, vectors = _distinct(kept, eyes)
+    if cell is not None:
+        predicted = cell.predicted
+    else:
+        own = eyes if seer is predictor else _Eyes(session, data, predictor, looked, rows, listen)
+        predicted = (own.embeddings @ own.text.class_vectors.double().T).argmax(dim=1).numpy()
+    found = {"data": data.fingerprint, "backbone": predictor.fingerprint, "seen_by": seer.fingerprint}
+    return Look(
+        card=data.card,
+        examples=data.examples,
+        backbone=predictor.card.name,
+        seen_by=seer.card.name,
+        model="zero-shot" if cell is None else cell.record.method,
+        split=looked,
+        prompts=data.card.prompt_set(None).name,
+        rows=rows,
+        predicted=predicted,
+        words=kept,
+        excluded=excluded,
+        indistinct=indistinct,
+        embeddings=eyes.embeddings.numpy(),
+        scores=(eyes.embeddings @ vectors.T).numpy(),
+        fingerprints=found,
+    )
+
+
+class _Eyes:
+    """Photos and texts through one backbone."""
+
+    def __init__(
+        self,
+        session: Session,
+        data: LoadedData,
+        backbone: Backbone,
+        split: str,
+        rows: Ints,
+        listen: Callable[[str], None],
+    ) -> None:
+        store, tower = FeatureStore(session.cache / "features"), LazyTower(backbone, session.torch_device)
+        listen(f"{backbone.card.name} encodes {split} photos")
+        self.embeddings = unit(_embedded(session, store, data, backbone, tower, split, rows, listen)).double()
+        listen(f"{backbone.card.name} encodes texts")
+        self.text: Text = text_of(data.card, load_rules("v1"), store, backbone, tower)
+
+
+def _embedded(
+    session: Session,
+    store: FeatureStore,
+    data: LoadedData,
+    backbone: Backbone,
+    tower: LazyTower,
+    split: str,
+    rows: Ints,
+    listen: Callable[[str], None],
+) -> torch.Tensor:
+    """(n, d) float32 embeddings of some rows: of all photos if they are kept, else of these alone."""
+    key, parts = feature_key(data.encoded, backbone.fingerprint, "embeddings")
+    kept = store.read(key)
+    if kept is not None:
+        return kept[torch.from_numpy(rows)]
+    assert data.examples.photos is not None
+    parts = {**parts, "rows": split}
+    found, _ = store.build(
+        {"embeddings": (digest(parts), parts)},
+        lambda _: TowerEncoder(tower(), ["embeddings"], session.torch_device),
+        RowsOf(data.examples.photos, rows),
+        f"{data.card.name} · {backbone.card.name} · {split}",
+        session.torch_device,
+        lambda done, total: listen(f"{backbone.card.name} encodes {split} photos {done:,}/{total:,}"),
+    )
+    return found["embeddings"]
+
+
+def _distinct(words: Words, eyes: _Eyes) -> tuple[Words, tuple[str, ...], torch.Tensor]:
+    """The words that the text tower has learnt, the others, and (W, d) float64 unit vectors of the first.
+
+    A `picture frame` is left out if the tower does not know what a frame is: it would pass for a picture.
+
+    Raises DataError where none is left.
+    """
+    assert eyes.text.prompted is not None
+    if not words.entries:
+        raise DataError("every word of the list names a class of the data set; give others, --words FILE")
+    spoken = {entry.word: _parts(entry.word) for entry in words.entries}
+    spelled: dict[str, str] = {}
+    for text in (text for word, parts in spoken.items() for text in (word, *parts)):
+        spelled.setdefault(text.casefold(), text)
+    vectors = eyes.text.prompted(list(spelled.values())).double()
+    alone = ((vectors @ vectors.T > 1 - ALIKE).sum(dim=1) == 1).tolist()
+    learnt = {text: row for row, (text, is_alone) in enumerate(zip(spelled, alone, strict=True)) if is_alone}
+    known = {word for word, parts in spoken.items() if all(text.casefold() in learnt for text in (word, *parts))}
+    if not known:
+        raise DataError("the backbone's texts tell none of the words from another: it has learnt none of them")
+    kept = replace(words, entries=tuple(entry for entry in words.entries if entry.word in known))
+    rows = [learnt[entry.word.casefold()] for entry in kept.entries]
+    return kept, tuple(word for word in spoken if word not in known), vectors[rows]
+
+
+def _parts(word: str) -> list[str]:
+    return re.findall(r"[^\W_]+", word)
