@@ -53,9 +53,9 @@ def test_every_spurbench_command_of_the_readme_is_accepted(
         if words[0] == "run":
             words = ["plan", *words[1:]]
         words = [str(few_photos) if word == "built" else word for word in words]
-        if words[0] in ("discover", "build"):
-            # These train, or look at photos that are not here.
-            help_text = spurbench(*words[: 1 if words[0] == "discover" else 2], "--help").stdout
+        if words[0] in ("discover", "suspects", "explain", "build") or "--attributes" in words:
+            # These train, or look at photos or files that are not here.
+            help_text = spurbench(*words[: 2 if words[0] == "build" else 1], "--help").stdout
             assert all(word in help_text for word in words if word.startswith("--")), command
             continue
         if words[0] == "show":

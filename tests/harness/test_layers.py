@@ -9,13 +9,14 @@ import spurbench
 
 ORDER = [
     "errors", "marking", "narrowing", "files", "attribute_text", "imagenet", "cards", "registry", "data", "seeds",
-    "space", "metrics", "stats", "easy_hard", "rules", "calibration", "reading", "npz", "published", "record",
-    "provenance", "images", "backbones", "encode", "features", "regions", "text_space", "model_space", "scratch",
-    "parallel", "solvers", "method", "compose", "pinned", "heads", "projections", "finetuning", "discovery",
-    "isolation", "tasks", "judge", "evaluation", "texts", "keys", "plan", "jobs", "workbench", "executors", "execute",
-    "work", "session", "building", "board", "beside", "robustness", "verify", "builder", "photo_folder",
-    "contact_sheet", "study", "findings", "planted", "comparison", "render", "leaderboard", "frames", "history",
-    "operands", "candidates", "listing", "progress", "cli",
+    "space", "metrics", "localisation", "stats", "easy_hard", "rules", "attention", "calibration", "reading", "npz",
+    "published", "record_text", "record", "amending", "provenance", "images", "backbones", "encode", "features",
+    "regions", "text_space", "model_space", "scratch", "parallel", "solvers", "method", "compose", "pinned", "heads",
+    "projections", "finetuning", "explanation", "discovery", "isolation", "tasks", "judge", "evaluation", "remade",
+    "texts", "keys", "masks", "plan", "jobs", "workbench", "executors", "execute", "work", "session", "building",
+    "board", "beside", "robustness", "verify", "builder", "photo_folder", "contact_sheet", "study", "findings",
+    "explained", "suspects", "planted", "comparison", "render", "leaderboard", "frames", "history", "operands",
+    "candidates", "listing", "progress", "cli",
 ]  # fmt: skip
 ROOT = Path(spurbench.__file__).parent
 
