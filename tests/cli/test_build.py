@@ -55,6 +55,7 @@ def rendered(folder: Path, n: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_habitats_are_found_and_nothing_is_left_where_nothing_is_kept(spurbench: Spurbench, tmp_path: Path) -> None:
     photos, out = rendered(tmp_path / "photos", 50), tmp_path / "built"
     done = spurbench("build", "counteranimal", photos, "--out", out, *INSTRUMENT)

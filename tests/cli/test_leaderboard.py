@@ -29,32 +29,32 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results"
 
 
-def test_the_committed_leaderboard_is_what_the_committed_records_say(spurbench: Spurbench) -> None:
-    run = spurbench("leaderboard", "--check", "--results", REPOSITORY / "results")
+def test_the_committed_leaderboard_is_what_the_committed_records_say(module_spurbench: Spurbench) -> None:
+    run = module_spurbench("leaderboard", "--check", "--results", REPOSITORY / "results")
     assert run.returncode == 0, run.stdout
 
 
-def test_check_fails_with_the_difference_and_writes_nothing(spurbench: Spurbench, done: Path) -> None:
-    spurbench("leaderboard", "--results", done)
+def test_check_fails_with_the_difference_and_writes_nothing(module_spurbench: Spurbench, done: Path) -> None:
+    module_spurbench("leaderboard", "--results", done)
     path = done.parent / "leaderboard.md"
     good = path.read_text()
-    assert spurbench("leaderboard", "--check", "--results", done).returncode == 0
+    assert module_spurbench("leaderboard", "--check", "--results", done).returncode == 0
     changed = good.replace("dfr_val", "dfr_best")
     path.write_text(changed)
-    run = spurbench("leaderboard", "--check", "--results", done)
+    run = module_spurbench("leaderboard", "--check", "--results", done)
     assert run.returncode == 1
     assert "-" in run.stdout
     assert "+" in run.stdout
     assert "dfr_best" in run.stdout
     assert path.read_text() == changed
     path.unlink()
-    assert spurbench("leaderboard", "--check", "--results", done).returncode == 1
+    assert module_spurbench("leaderboard", "--check", "--results", done).returncode == 1
 
 
-def test_selection_changes_what_is_shown(spurbench: Spurbench, done: Path) -> None:
+def test_selection_changes_what_is_shown(module_spurbench: Spurbench, done: Path) -> None:
     by = {}
     for rule in ("worst_group", "average"):
-        by[rule] = spurbench("leaderboard", "--results", done, "--selection", rule, "--output", "-").stdout
+        by[rule] = module_spurbench("leaderboard", "--results", done, "--selection", rule, "--output", "-").stdout
         assert f"Selected by `{rule}`" in by[rule]
     assert by["worst_group"] != by["average"]
 

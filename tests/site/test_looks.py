@@ -99,6 +99,7 @@ def test_columns_can_be_shown_and_sorted_by(tab: Any, looked: Path) -> None:
     tab.click("#columns summary")
     heading = tab.locator("#table thead th", has_text="looks: energy")
     heading.click()
+    tab.wait_for_selector("#table th[aria-sort=descending]:has-text('looks: energy')")
     energy = {row.method: row.attention.energy.balanced for row in rows_of(looked) if row.attention is not None}
     best = sorted(energy, key=lambda method: -energy[method].mean)
     shown = tab.locator("#table tbody td.name button").all_inner_texts()
@@ -107,6 +108,7 @@ def test_columns_can_be_shown_and_sorted_by(tab: Any, looked: Path) -> None:
     found = energy[best[0]]
     assert f"{100 * found.mean:.1f} {100 * found.low:.1f} to {100 * found.high:.1f}" in first
     heading.click()
+    tab.wait_for_selector("#table th[aria-sort=ascending]:has-text('looks: energy')")
     assert tab.locator("#table tbody td.name button").all_inner_texts() == [*reversed(best), "a"]
 
 
