@@ -16,11 +16,14 @@ from spurbench.errors import DataError, MethodError, UsageError
 from spurbench.explained import sample
 from spurbench.explained.doubts import doubts, predicted
 from spurbench.explained.measure import measures
+from spurbench.explained.models import possible
 from spurbench.explained.names import methods_with_records
 from spurbench.explanation import Maps
 from spurbench.localisation import centred, uniform
 from spurbench.masks import ObjectMasks
+from spurbench.plan import Cell, Plan, Row
 from spurbench.provenance import environment
+from spurbench.rules import load_rules
 from spurbench.session import Session
 
 
@@ -163,3 +166,29 @@ def test_no_record_is_told(tmp_path: Path) -> None:
     session = Session(datasets="menagerie-birds", backbones="menagerie-rn", results=tmp_path, cache=tmp_path / "c")
     with pytest.raises(UsageError, match=r"there is no record in .*menagerie-rn whose model could be explained"):
         methods_with_records(session)
+
+
+def planned(*states: tuple[str, str]) -> Any:
+    """A session whose plan has a method in each of some states; one without a reason is here."""
+    rows = tuple(
+        Row(
+            "birds", "tiny", f"m{place}", "birds", "tiny", (Cell(0, status, reason),),  # type: ignore[arg-type]
+            Path(f"m{place}.json"), key="ab" if status != "impossible" and not reason else "",
+        )
+        for place, (status, reason) in enumerate(states)
+    )  # fmt: skip
+    return SimpleNamespace(plan=lambda: Plan(load_rules("v1"), rows, {}))
+
+
+def test_methods_that_cannot_run_are_left_out_and_said_to_be() -> None:
+    plan, why = possible(planned(("done", ""), ("impossible", "it needs words"), ("missing", "")))
+    assert [row.method for row in plan.rows] == ["m0", "m2"]
+    assert why == ["m1 cannot run on birds and is left out: it needs words"]
+    assert possible(planned(("stale", "")))[1] == []
+
+
+def test_where_no_method_can_run_or_data_are_not_here_that_is_said() -> None:
+    with pytest.raises(UsageError, match="no model to explain: m0 cannot run on birds and is left out: it needs words"):
+        possible(planned(("impossible", "it needs words")))
+    with pytest.raises(DataError, match="no such folder"):
+        possible(planned(("done", ""), ("missing", "no such folder")))

@@ -60,17 +60,19 @@ def explain(
         listen: told what is being done.
 
     Raises:
-        UsageError: groups or layers that there are not; a method that cannot run here.
+        UsageError: groups or layers that there are not; no method that can run here.
         DataError, WeightsError, MethodError: what cannot be looked into.
     """
     wanted = _numbers(session.registries.datasets.get(session.dataset_names()[0]).card, groups)
-    plan = possible(session)
+    plan, notes = possible(session)
     row = plan.rows[0]
     data = plan.data[row.dataset_spec]
     backbone = resolve(session.registries.backbones, row.backbone_spec, session.setting)
     tower = LazyTower(backbone, session.torch_device)
     order = drawn(data.examples)
     listen("looking at the tower and at where the objects are")
+    for line in notes:
+        listen(line)
     # Whatever is wrong with photos, masks or layers is told before hours of fitting.
     check(tower(), how, session.torch_device)
     masks, why = known_objects(data, tower, order, measure)
@@ -79,7 +81,7 @@ def explain(
     plan = completed(session, plan, memory_limit, listen)
     found = recorded(session, plan, selection, memory_limit, listen)
     picture = _draw(tower, data, looked, found, how, session, memory_limit, listen)
-    of, notes, panels = _by_record(found, picture.of), [], []
+    of, panels = _by_record(found, picture.of), []
     # Before anything is written: maps of another model than the record's must not enter it.
     for some, maps in zip(found, of, strict=True):
         notes += doubts(some, maps, looked, data.examples, session.torch_device)

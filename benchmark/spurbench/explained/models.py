@@ -39,20 +39,25 @@ class Recorded:
     models: tuple[Remade, ...]
 
 
-def possible(session: Session) -> Plan:
-    """The session's plan, every cell of which can be.
+def possible(session: Session) -> tuple[Plan, list[str]]:
+    """The session's plan without the methods that cannot run there, and why each of these cannot.
 
     Raises:
-        UsageError: a cell that cannot.
+        UsageError: no method can.
         DataError: data or weights that are not here.
     """
-    plan = session.plan()
-    for row, cell in plan.cells():
+    plan, rows, why = session.plan(), [], []
+    for row in plan.rows:
+        cell = row.cells[0]
         if cell.status == "impossible":
-            raise UsageError(f"{row.method} cannot be explained on {row.dataset}; leave it out: {cell.reason}")
-        if not row.key:
+            why.append(f"{row.method} cannot run on {row.dataset} and is left out: {cell.reason}")
+        elif not row.key:
             raise DataError(cell.reason)
-    return plan
+        else:
+            rows.append(row)
+    if not rows:
+        raise UsageError(f"there is no model to explain: {'; '.join(why)}")
+    return replace(plan, rows=tuple(rows)), why
 
 
 def completed(session: Session, plan: Plan, memory_limit: int, listen: Listen) -> Plan:
@@ -82,7 +87,7 @@ def completed(session: Session, plan: Plan, memory_limit: int, listen: Listen) -
     if faults:
         told = "; ".join(f"{message} (seed {', '.join(map(str, seeds))})" for message, seeds in faults.items())
         raise MethodError(f"nothing to explain where cells failed: {told}")
-    return session.plan()
+    return possible(session)[0]
 
 
 def recorded(
