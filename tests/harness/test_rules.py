@@ -11,7 +11,7 @@ from pydantic import ValidationError
 import spurbench.rules as module
 from spurbench.errors import UnknownNameError, UsageError
 from spurbench.files import safe_name
-from spurbench.rules import Budget, Rules, Suite, load_rules, load_suite, names_in
+from spurbench.rules import Budget, Named, Rules, Suite, load_rules, load_suite, named, names_in
 
 PACKAGE = Path(module.__file__).parents[1]
 
@@ -121,6 +121,17 @@ def test_a_variant_changes_what_it_says_and_takes_a_name_of_its_own() -> None:
     assert rules == load_rules("v1")
     names = [rules.variant(c, p).name for c in (None, 5, 6) for p in (None, "plain", "photo")]
     assert len({safe_name(name) for name in names}) == 9
+
+
+@pytest.mark.parametrize("configurations", [None, 5])
+@pytest.mark.parametrize("prompts", [None, "plain", "a+b"])
+def test_the_name_of_a_variant_says_of_what_it_is_one(configurations: int | None, prompts: str | None) -> None:
+    assert named(load_rules("v1").variant(configurations, prompts).name) == Named("v1", configurations, prompts)
+
+
+def test_a_name_that_is_made_otherwise_is_its_own_base() -> None:
+    assert named("v1+configs=2+attributes=suspects@0123abcd") == Named("v1", 2, attributes="suspects@0123abcd")
+    assert named("v1+mine") == Named("v1+mine")
 
 
 def test_a_variant_that_changes_nothing_is_the_same_rules() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from importlib import resources
 from typing import Literal, TypeVar
 
@@ -94,6 +96,38 @@ class Rules(Strict):
             name = f"{rules.name}+attributes={attribute.source}"
             rules = rules.model_copy(update={"name": name, "attribute": attribute})
         return rules
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the name of some rules says of them.
+
+    Attributes:
+        base: name of the rules that they are a variant of.
+        configurations, prompts: as `Rules.variant` was given them.
+        attributes: who named the spurious attribute, which does not say how.
+    """
+
+    base: str
+    configurations: int | None = None
+    prompts: str | None = None
+    attributes: str | None = None
+
+
+_VARIANT = re.compile(
+    r"(?P<base>[^+]*)(\+configs=(?P<configurations>[1-9]\d{0,5}))?(\+prompts=(?P<prompts>.*?))?"
+    r"(\+attributes=(?P<attributes>suspects@[0-9a-f]{8}))?",
+    re.DOTALL,
+)
+
+
+def named(rules: str) -> Named:
+    """The parts of which `Rules.variant` makes a name; a name that is made otherwise is its own base."""
+    found = _VARIANT.fullmatch(rules)
+    if found is None:
+        return Named(rules)
+    configurations = found["configurations"]
+    return Named(found["base"], int(configurations) if configurations else None, found["prompts"], found["attributes"])
 
 
 class Suite(Strict):

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 import unicodedata
 
 from ...errors import plain
 from ...record import Record
+from ...rules import named
 
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 REPORT = "SUSPECTS.json"
 """Stands for the report of suspects that a record's words are from."""
-_RULES = re.compile(
-    r"(?P<base>[^+]*)(\+configs=(?P<configs>\d+))?(\+prompts=(?P<prompts>.*?))?"
-    r"(\+attributes=(?P<attributes>suspects@[0-9a-f]{8}))?",
-    re.DOTALL,
-)
 
 
 def written(text: str) -> str:
@@ -33,23 +28,22 @@ def command(record: Record) -> str:
     What is other than the rules' own is part of the rules' name (see `Rules.variant`), and becomes options. Of a file
     that named the attribute the first digits of its sha256 are known, not its name: a remark says so.
     """
-    found = _RULES.fullmatch(record.rules)
-    parts = found.groupdict() if found else {"base": record.rules}
-    told = parts.get("attributes")
+    said = named(record.rules)
+    told = said.attributes
     options = {
         "datasets": record.dataset,
         "backbones": record.backbone,
         "methods": record.method,
-        "rules": parts["base"],
-        "configs": parts.get("configs"),
-        "prompts": parts.get("prompts"),
+        "rules": said.base,
+        "configs": None if said.configurations is None else str(said.configurations),
+        "prompts": said.prompts,
         "attributes": REPORT if told else None,
         "seeds": str(len(record.seeds)) if len(record.seeds) > record.budget.seeds else None,
         "results": "again",
     }
-    said = (f"--{option} {shlex.quote(value)}" for option, value in options.items() if value is not None)
+    call = (f"--{option} {shlex.quote(value)}" for option, value in options.items() if value is not None)
     remark = f"  # {REPORT}: the report whose sha256 begins with {told.partition('@')[2]}" if told else ""
-    return " ".join(["spurbench run", *said]) + remark
+    return " ".join(["spurbench run", *call]) + remark
 
 
 def count(value: float | None) -> str:
