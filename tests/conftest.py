@@ -485,9 +485,13 @@ def make_suspects() -> Callable[..., SuspectsReport]:
         photos: Sequence[Photo] = (),
         placebo: float | Sequence[float] = 0.001,
         data: str = "cd" * 32,
+        agreement: Sequence[Sequence[float]] | None = None,
         **changes: Any,
     ) -> SuspectsReport:
-        """Classes are right in 10, 20, ... % with each word and in 90 % without; `photos` are every suspect's."""
+        """Classes are right in 10, 20, ... % with each word and in 90 % without; `photos` are every suspect's.
+
+        `agreement` is each word's with those before it; 0 throughout if it is left out.
+        """
         beside = [placebo] * len(words) if isinstance(placebo, float) else placebo
 
         def row(k: int, rank: int) -> ClassRow:
@@ -500,7 +504,8 @@ def make_suspects() -> Callable[..., SuspectsReport]:
         suspects = [
             Suspect(
                 rank=rank, word=word, kind="scene", phrase=phrase, information=0.1234 / rank, p_value=p,
-                placebo=beside[rank - 1], classes=[row(k, rank) for k in range(len(classes))], photos=list(photos),
+                placebo=beside[rank - 1], agreement=list(agreement[rank - 1] if agreement else [0.0] * (rank - 1)),
+                classes=[row(k, rank) for k in range(len(classes))], photos=list(photos),
             )
             for rank, (word, phrase, p) in enumerate(words, 1)
         ]  # fmt: skip

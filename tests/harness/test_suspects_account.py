@@ -23,10 +23,12 @@ from spurbench.seeds import Seed
 from spurbench.suspects import report
 from spurbench.suspects.account import COLUMNS, EACH, Account, make_report, take_account, to_csv
 from spurbench.suspects.looking import Look
-from spurbench.suspects.report import MOST_CHOSEN, ClassRow, Suspect, SuspectsReport
+from spurbench.suspects.presence import agreement
+from spurbench.suspects.report import CANDIDATES, ClassRow, Suspect, SuspectsReport
 from spurbench.suspects.words import Entry, Words
 
 MakeStudy = Callable[..., Any]
+Suspects = Callable[..., SuspectsReport]
 ORIGIN = Provenance(seed=0, fingerprints={"data": "00"}, environment={"spurbench": "0"})
 NAMES = ("water", "land", "=1+1", "fog", "rain", "mud")
 
@@ -93,11 +95,17 @@ def test_every_number_is_what_counting_one_by_one_gives(make_study: MakeStudy, s
 
 
 def test_the_word_that_errors_hang_on_comes_first_and_survives(make_study: MakeStudy) -> None:
-    made = make_report(an_account(make_study(n=120)), ORIGIN, top=3)
+    account = an_account(make_study(n=120))
+    made = make_report(account, ORIGIN, top=3)
     assert made.suspects[0].word == "water"
     assert made.suspects[0].p_value == 1 / 200
     assert made.chosen[0].word == "water"
     assert made.n_suspects_below_level == len(made.chosen)
+    of_all = agreement(account.presence.present, account.look.y)
+    for place, suspect in enumerate(made.suspects):
+        here = NAMES.index(suspect.word)
+        expected = [of_all[NAMES.index(other.word), here] for other in made.suspects[:place]]
+        assert suspect.agreement == pytest.approx(expected, abs=1e-6)
 
 
 def test_telling_photos_are_the_extremes_of_the_most_telling_class(make_study: MakeStudy) -> None:
@@ -171,13 +179,22 @@ def test_the_same_input_gives_the_same_bytes(make_study: MakeStudy) -> None:
     assert to_csv(one) == to_csv(two)
 
 
-def test_at_most_eight_are_chosen_and_only_below_the_level(make_study: MakeStudy) -> None:
+def test_at_most_four_are_chosen_and_only_below_the_level(make_study: MakeStudy) -> None:
     made = make_report(an_account(make_study(n=90)), ORIGIN, top=1)
     suspect = made.suspects[0]
 
     def several(p: list[float], placebo: list[float]) -> SuspectsReport:
         some = [
-            Suspect(**{**suspect.model_dump(), "rank": i, "word": f"w{i}", "p_value": value, "placebo": share})
+            Suspect(
+                **{
+                    **suspect.model_dump(),
+                    "rank": i,
+                    "word": f"w{i}",
+                    "p_value": value,
+                    "placebo": share,
+                    "agreement": [0.0] * (i - 1),
+                }
+            )
             for i, (value, share) in enumerate(zip(p, placebo, strict=True), 1)
         ]
         return SuspectsReport(**{**made.model_dump(), "suspects": [one.model_dump() for one in some]})
@@ -188,21 +205,46 @@ def test_at_most_eight_are_chosen_and_only_below_the_level(make_study: MakeStudy
     assert [one.word for one in beyond.chosen] == ["w1", "w2"]
     # Where no word is better than directions that mean nothing, all that survive are handed on.
     assert [one.word for one in several(p, [0.06, 0.1, 0.2, 0.3, 0.9]).chosen] == ["w1", "w2", "w3"]
-    assert len(several([0.01] * 12, [0.01] * 12).chosen) == 8
+    assert len(several([0.01] * 12, [0.01] * 12).chosen) == 4
+
+
+def test_a_word_that_is_handed_on_brings_the_one_that_is_seen_where_it_is_not(make_suspects: Suspects) -> None:
+    words = [(f"w{i}", f"with w{i}", 0.01 if i < 9 else 0.06) for i in range(11)]
+
+    def chosen(beyond: int, **pairs: float) -> str:
+        agreement = [[pairs.get(f"w{j}w{i}", 0.0) for j in range(i)] for i in range(len(words))]
+        placebo = [0.01] * beyond + [0.06] * (len(words) - beyond)
+        return " ".join(one.word for one in make_suspects(words, placebo=placebo, agreement=agreement).chosen)
+
+    assert chosen(1) == "w0"
+    assert chosen(1, w0w3=-0.2, w0w5=-0.3, w0w6=0.9) == "w0 w5"
+    # Words that nothing is known of, or that come too late in the list, are no counterparts.
+    assert chosen(1, w0w8=-0.9, w0w10=-0.9) == "w0"
+    # One that is there already will do, and one is enough for two.
+    assert chosen(2, w0w1=-0.2, w0w5=-0.9) == "w0 w1"
+    assert chosen(2, w0w1=-0.19, w0w5=-0.9, w1w5=-0.2) == "w0 w1 w5"
+    assert chosen(1, w0w5=-0.19) == "w0"
+    # One that was brought brings none itself.
+    assert chosen(1, w0w2=-0.3, w2w3=-0.9) == "w0 w2"
+    assert chosen(2, w0w5=-0.9, w1w5=-0.5, w1w6=-0.6) == "w0 w1 w5"
+    assert chosen(4, w0w5=-0.9, w1w6=-0.9) == "w0 w1 w2 w3 w5 w6"
+    assert chosen(0, w0w3=-0.3, w4w5=-0.9) == "w0 w1 w2 w3"
 
 
 def test_what_is_handed_on_does_not_hang_on_how_many_words_are_shown(make_study: MakeStudy) -> None:
     account = an_account(make_study(n=90), names=tuple(f"w{i}" for i in range(20)))
     few, many = (make_report(account, ORIGIN, top=top) for top in (1, 20))
-    assert (len(few.suspects), len(many.suspects)) == (MOST_CHOSEN, 20)
+    assert (len(few.suspects), len(many.suspects)) == (CANDIDATES, 20)
     assert few.chosen == many.chosen
 
 
 def test_what_contradicts_itself_is_no_report(make_study: MakeStudy) -> None:
     made = make_report(an_account(make_study(n=90)), ORIGIN, top=2).model_dump()
     twice = [made["suspects"][0], {**made["suspects"][0], "rank": 2}]
+    alone = {**made["suspects"][1], "agreement": []}
     for changes in (
         {"suspects": twice},
+        {"suspects": [made["suspects"][0], alone]},
         {"suspects": made["suspects"][1:]},
         {"unknown": 1},
         {"level": 1.5},

@@ -109,6 +109,7 @@ def suspect(*rows: ClassRow, word: str = "water", p: float = 0.0001) -> Suspect:
         information=0.1,
         p_value=p,
         placebo=0.01,
+        agreement=[],
         classes=list(rows),
         photos=[],
     )
@@ -211,11 +212,39 @@ def test_words_that_are_no_better_than_directions_that_mean_nothing_are_said_to_
         "1 of them with placebo ≤ 0.05",
         "Of 100 directions that mean nothing, 42 have p up to 0.05 as well",
         "Placebo is up to 0.05 for 1 of the 2 words with such a p, and would be for 92 of 1,836 random directions",
-        "--attributes tells methods 1 word",
+        "--attributes tells methods 'water' (p and placebo up to 0.05).",
         sentences.PLACEBO,
     ):
         assert said in everything
     assert "Of 100 directions" not in page(make_suspects((("sea", "in the sea", 0.06),)))
+
+
+def test_what_a_reader_should_know_besides_is_said(make_suspects: Suspects) -> None:
+    note = "erm: fitted once more, it predicts another class for 3 test photos <b>"
+    assert note in Seen(page(make_suspects(notes=[note]))).text
+
+
+def test_a_counterpart_is_told_apart_from_what_it_is_the_counterpart_of(make_suspects: Suspects) -> None:
+    report = make_suspects(placebo=(0.001, 0.9), agreement=([], [-0.8]))
+    said = "tells methods 'water' (p and placebo up to 0.05), and for what is seen on other photos 'forest'."
+    assert said in sentences.handed_on(report)
+
+
+def test_which_words_the_same_photos_show_is_said(make_suspects: Suspects) -> None:
+    words = [(word, f"on {word}", 0.001) for word in ("water", "land", "sea", "<ice>")] + [("fog", "in fog", 0.06)]
+    agreement = ([], [-0.83], [0.5, -0.49], [0.2, -0.5, 0.7], [0.9, 0.9, 0.9, 0.9])
+    report = make_suspects(words, agreement=agreement)
+    said = [sentences.company(one, report) for one in report.suspects]
+    assert said == [
+        "Shown by much the same photos as 'sea'; by others than 'land'.",
+        "Shown by others than 'water', '<ice>'.",
+        "Shown by much the same photos as 'water', '<ice>'.",
+        "Shown by much the same photos as 'sea'; by others than 'land'.",
+        "Shown by much the same photos as 'water', 'land', 'sea', '<ice>'.",
+    ]
+    seen = [squeezed(article) for article in Seen(page(report)).articles]
+    assert all(line in article for line, article in zip(said[:4], seen[:4], strict=True))
+    assert "Shown by" not in page(make_suspects())
 
 
 def test_words_that_chance_may_explain_are_told_apart(make_suspects: Suspects) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spurbench.suspects.presence import otsu, presence
+from spurbench.suspects.presence import agreement, otsu, presence
 
 SCORES = arrays(np.float64, st.tuples(st.integers(2, 12), st.integers(1, 3)), elements=st.integers(-9, 9).map(float))
 
@@ -72,3 +72,29 @@ def test_the_order_of_photos_and_words_changes_nothing(seed: int) -> None:
     photos, words = rng.permutation(40), rng.permutation(5)
     whole = presence(scores, y, 3).present
     assert np.array_equal(presence(scores[photos][:, words], y[photos], 3).present, whole[photos][:, words])
+
+
+@given(st.integers(0, 99))
+def test_agreement_is_the_correlation_within_classes(seed: int) -> None:
+    """With one indicator for each class, a regression leaves exactly what varies within classes."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, 50)
+    present = rng.random((50, 4)) < rng.random((3, 4))[y]
+    indicators = np.eye(3)[y]
+    left = present - indicators @ np.linalg.lstsq(indicators, present.astype(float), rcond=None)[0]
+    found = agreement(present, y)
+    for i in range(4):
+        for j in range(4):
+            product = np.sqrt((left[:, i] ** 2).sum() * (left[:, j] ** 2).sum())
+            expected = (left[:, i] * left[:, j]).sum() / product if product > 1e-9 else 0.0
+            assert found[i, j] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_word_on_all_photos_of_each_class_agrees_with_none_and_opposites_fully() -> None:
+    y = np.array([0, 0, 0, 1, 1, 1])
+    water = np.array([1, 0, 0, 1, 1, 0], dtype=bool)
+    present = np.stack([water, ~water, y == 0, np.zeros(6, dtype=bool)], axis=1)
+    found = agreement(present, y)
+    assert found[0, 1] == pytest.approx(-1)
+    assert (found[2:] == 0).all()
+    assert (found[:, 2:] == 0).all()

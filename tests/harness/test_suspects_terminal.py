@@ -34,7 +34,7 @@ def a_report(p: list[float], rows: tuple[ClassRow, ...] = ROWS, **changes: Any) 
     suspects = [
         Suspect(
             rank=i, word=f"{'water' * i}", kind="scene", phrase="on water", information=0.083, p_value=value,
-            placebo=0.03, classes=list(rows), photos=[],
+            placebo=0.03, agreement=[0.0] * (i - 1), classes=list(rows), photos=[],
         )
         for i, value in enumerate(p, 1)
     ]  # fmt: skip
@@ -70,9 +70,9 @@ def test_a_line_says_word_class_accuracies_gap_information_and_p() -> None:
 def test_what_was_looked_at_is_told() -> None:
     text = " ".join(printed(a_report([0.001])).split())
     assert "Birds (birds) RN50, erm; 2,400 test photos, 90 % right" in text
-    assert "640 words (1 name a class: left out) seen by ViT-B/16; 9,999 permutations" in text
+    assert "640 words (1 naming a class: left out) seen by ViT-B/16; 9,999 permutations" in text
     both = " ".join(printed(a_report([0.001], indistinct=["kettle", "sofa"])).split())
-    assert "(1 name a class, 2 are unknown to it: left out)" in both
+    assert "(1 naming a class, 2 unknown to it: left out)" in both
 
 
 def test_words_beyond_the_first_ones_are_counted() -> None:
@@ -94,14 +94,16 @@ def test_how_many_directions_that_mean_nothing_survive_is_told_and_which_words_a
         "others are no better than chance directions."
     ) in some
     assert "the others" not in told(n_suspects_beyond_directions=3)
-    assert "--attributes takes no words that were found on test photos." in some
+    takes = "--attributes takes words that were found on validation or training photos, none that were on test."
+    assert takes in some
     val = told(split="val")
-    assert "--attributes tells methods 3 words: the first with p and placebo up to 0.05." in val
+    words = "'water', 'waterwater', 'waterwaterwater'"
+    assert f"--attributes tells methods {words} (p and placebo up to 0.05)." in val
     none = told(split="val", n_suspects_beyond_directions=0)
     one = " ".join(printed(a_report([0.001], split="val")).split())
-    assert "--attributes tells methods 1 word: the first" in one
+    assert "--attributes tells methods 'water' (p" in one
     assert "None of the 3 words with such a p has placebo up to 0.05." in none
-    assert "3 words: the first with p up to 0.05, though no better than chance directions, since no word is." in none
+    assert f"tells methods {words} (p up to 0.05, though no better than chance directions)." in none
 
 
 def test_where_nothing_survives_a_sentence_says_so() -> None:

@@ -34,7 +34,7 @@ def _setting(report: SuspectsReport) -> str:
     """What was looked at, by whom, for which words."""
     left_out = [
         f"{len(some):,} {why}"
-        for some, why in ((report.excluded, "name a class"), (report.indistinct, "are unknown to it"))
+        for some, why in ((report.excluded, "naming a class"), (report.indistinct, "unknown to it"))
         if some
     ]
     counted = f"{report.words.n:,} words" + (f" ({', '.join(left_out)}: left out)" if left_out else "")

@@ -14,14 +14,14 @@ from ..findings.report import Provenance, Tally
 from ..seeds import Seed
 from .looking import Look
 from .placebo import Placebo, placebo
-from .presence import Presence, presence
-from .report import LEVEL, MOST_CHOSEN, ClassRow, Photo, Split, Suspect, SuspectsReport, WordList
+from .presence import Floats, Presence, agreement, presence
+from .report import CANDIDATES, LEVEL, ClassRow, Photo, Split, Suspect, SuspectsReport, WordList
 from .separation import MIN_PHOTOS, PERMUTATIONS, Separation, separate
 
 EACH = 3
 """Photos of a suspect that show the word or not and are right or wrong, of each."""
 DIGITS = 6
-"""Of cosines; further ones differ from machine to machine."""
+"""Of cosines and correlations; further ones differ from machine to machine."""
 COLUMNS = (
     "word", "kind", "phrase", "information", "p_value", "placebo", "class", "threshold", "right_with", "with",
     "right_without", "without", "accuracy_with", "accuracy_without", "gap", "class_information", "class_p_value",
@@ -45,8 +45,13 @@ class Account:
         ranks: list[int] = np.argsort(-self.separation.information, kind="stable").tolist()
         return ranks
 
-    def suspect(self, word: int, rank: int) -> Suspect:
-        """All there is to say of a word."""
+    def suspects(self, top: int) -> list[Suspect]:
+        """The first `top` words, or the CANDIDATES if these are more."""
+        first = self.order[: max(top, CANDIDATES)]
+        agreements = agreement(self.presence.present[:, first], self.look.y)
+        return [self._suspect(word, rank, agreements[rank - 1, : rank - 1]) for rank, word in enumerate(first, 1)]
+
+    def _suspect(self, word: int, rank: int, agreements: Floats) -> Suspect:
         entry, found = self.look.words.entries[word], self.separation
         return Suspect(
             rank=rank,
@@ -56,6 +61,7 @@ class Account:
             information=float(found.information[word]),
             p_value=float(found.p_value[word]),
             placebo=float(self.placebo.of_words[word]),
+            agreement=[round(float(value), DIGITS) for value in agreements],
             classes=[self.row(word, k) for k in np.flatnonzero(found.counts.total).tolist()],
             photos=[self._photo(i, word) for i in self._telling(word)],
         )
@@ -145,7 +151,8 @@ def make_report(account: Account, provenance: Provenance, top: int) -> SuspectsR
         n_directions_below_level=int((beside.p_value <= LEVEL).sum()),
         n_suspects_below_level=int((account.separation.p_value <= LEVEL).sum()),
         n_suspects_beyond_directions=int(((account.separation.p_value <= LEVEL) & (beside.of_words <= LEVEL)).sum()),
-        suspects=[account.suspect(word, rank) for rank, word in enumerate(account.order[: max(top, MOST_CHOSEN)], 1)],
+        suspects=account.suspects(top),
+        notes=list(look.notes),
         provenance=provenance,
     )
 

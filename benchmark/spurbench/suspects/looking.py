@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from ..backbones import Backbone, resolve
+from ..backbones import Backbone, Parts, resolve
 from ..cards import DatasetCard
 from ..contact_sheet import nearest_split
 from ..data import Examples, Ints
@@ -24,13 +24,9 @@ from ..tasks import Text
 from ..texts import text_of, unit
 from ..workbench import LazyTower
 from .cell import Cell, check_backbone, check_dataset, check_examples
+from .learnt import learnt
 from .presence import Bools, Floats
 from .words import Words, without_classes
-
-ALIKE = 1e-5
-"""Texts whose cosine is this close to 1 are one to the text tower. Words that it never learnt are: as an embedding of
-zero or as the one unknown token, each leaves the bare template. (Of 836 words, the menagerie's CLIPs have 817 of a
-cosine above 1 - 1e-7 to another; the next has 0.993.)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +44,7 @@ class Look:
         embeddings: (n, d) unit vectors of the photos, as `seen_by` embeds them.
         scores: (n, W) cosines of photos and words.
         fingerprints: of data and backbones.
+        notes: lines for the reader, such as a model that came out otherwise than its record says.
     """
 
     card: DatasetCard
@@ -65,6 +62,7 @@ class Look:
     embeddings: Floats
     scores: Floats
     fingerprints: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def y(self) -> Ints:
@@ -94,11 +92,12 @@ def look(
     Args:
         dataset, backbone, seen_by: names as on the command line; without `seen_by`, the model looks itself.
         cell: whose predictions; without it those of the zero-shot model.
-        split: or the next that is not empty; with a cell, test.
+        split: or the next that is not empty. Of a cell, those of test are in its record; on validation its model is
+            fitted again to predict, and the photos that it is fitted on are left out.
         listen: told what is being done.
 
     Raises:
-        UsageError: what has no photos or no texts, or a cell of something else.
+        UsageError: what has no photos or no texts, or a cell of something else or of what is here no longer.
         DataError, WeightsError: what cannot be read; no word is left to be looked for.
     """
     data = load_data(session.registries, dataset, session.data_root, session.setting.hashes, download=session.fetch)
@@ -116,15 +115,20 @@ def look(
     if not seer.card.has_text:
         message = f"backbone {seer.card.name} has an image tower only: it cannot say which words a photo shows"
         raise UsageError(f"{message}; give one that matches photos with texts, such as --seen-by ViT-B/16")
-    looked = nearest_split(data.examples, "test" if cell is not None else split)
-    rows = data.examples.rows(looked)
-    eyes = _Eyes(session, data, seer, looked, rows, listen)
     kept, excluded = without_classes(words, data.card)
-    kept, indistinct, vectors = _distinct(kept, eyes)
+    if not kept.entries:
+        raise DataError("every word of the list names a class of the data set; give others, --words FILE")
+    looked = nearest_split(data.examples, "test" if cell is not None else split)
+    every, note = data.examples.rows(looked), ""
+    rows = every
     if cell is not None:
         predicted = cell.predicted
-    else:
-        own = eyes if seer is predictor else _Eyes(session, data, predictor, looked, rows, listen)
+    asked = np.searchsorted(every, rows)
+    eyes = _Eyes(session, data, seer, looked, every, listen)
+    assert eyes.text.prompted is not None
+    kept, indistinct, vectors = learnt(kept, eyes.text.prompted, eyes.parts)
+    if cell is None:
+        own = eyes if seer is predictor else _Eyes(session, data, predictor, looked, every, listen)
         predicted = (own.embeddings @ own.text.class_vectors.double().T).argmax(dim=1).numpy()
     found = {"data": data.fingerprint, "backbone": predictor.fingerprint, "seen_by": seer.fingerprint}
     return Look(
@@ -140,9 +144,10 @@ def look(
         words=kept,
         excluded=excluded,
         indistinct=indistinct,
-        embeddings=eyes.embeddings.numpy(),
-        scores=(eyes.embeddings @ vectors.T).numpy(),
+        embeddings=eyes.embeddings[asked].numpy(),
+        scores=(eyes.embeddings[asked] @ vectors.T).numpy(),
         fingerprints=found,
+        notes=(note,) if note else (),
     )
 
 
@@ -158,11 +163,16 @@ class _Eyes:
         rows: Ints,
         listen: Callable[[str], None],
     ) -> None:
-        store, tower = FeatureStore(session.cache / "features"), LazyTower(backbone, session.torch_device)
+        store, self._tower = FeatureStore(session.cache / "features"), LazyTower(backbone, session.torch_device)
         listen(f"{backbone.card.name} encodes {split} photos")
-        self.embeddings = unit(_embedded(session, store, data, backbone, tower, split, rows, listen)).double()
+        self.embeddings = unit(_embedded(session, store, data, backbone, self._tower, split, rows, listen)).double()
         listen(f"{backbone.card.name} encodes texts")
-        self.text: Text = text_of(data.card, load_rules("v1"), store, backbone, tower)
+        self.text: Text = text_of(data.card, load_rules("v1"), store, backbone, self._tower)
+
+    @property
+    def parts(self) -> Parts | None:
+        """The tower's, if it shows them."""
+        return self._tower().parts
 
 
 def _embedded(
@@ -191,32 +201,3 @@ def _embedded(
         lambda done, total: listen(f"{backbone.card.name} encodes {split} photos {done:,}/{total:,}"),
     )
     return found["embeddings"]
-
-
-def _distinct(words: Words, eyes: _Eyes) -> tuple[Words, tuple[str, ...], torch.Tensor]:
-    """The words that the text tower has learnt, the others, and (W, d) float64 unit vectors of the first.
-
-    A `picture frame` is left out if the tower does not know what a frame is: it would pass for a picture.
-
-    Raises DataError where none is left.
-    """
-    assert eyes.text.prompted is not None
-    if not words.entries:
-        raise DataError("every word of the list names a class of the data set; give others, --words FILE")
-    spoken = {entry.word: _parts(entry.word) for entry in words.entries}
-    spelled: dict[str, str] = {}
-    for text in (text for word, parts in spoken.items() for text in (word, *parts)):
-        spelled.setdefault(text.casefold(), text)
-    vectors = eyes.text.prompted(list(spelled.values())).double()
-    alone = ((vectors @ vectors.T > 1 - ALIKE).sum(dim=1) == 1).tolist()
-    learnt = {text: row for row, (text, is_alone) in enumerate(zip(spelled, alone, strict=True)) if is_alone}
-    known = {word for word, parts in spoken.items() if all(text.casefold() in learnt for text in (word, *parts))}
-    if not known:
-        raise DataError("the backbone's texts tell none of the words from another: it has learnt none of them")
-    kept = replace(words, entries=tuple(entry for entry in words.entries if entry.word in known))
-    rows = [learnt[entry.word.casefold()] for entry in kept.entries]
-    return kept, tuple(word for word in spoken if word not in known), vectors[rows]
-
-
-def _parts(word: str) -> list[str]:
-    return re.findall(r"[^\W_]+", word)

@@ -11,14 +11,13 @@ Fewer tell as much as the words that lead: 0.4 in a hundred as much as `water` o
 0.1 on Waterbirds; of the animals' habitats none is among the 5 that tell most. With heads that were trained on the
 balanced world, `water`, `land` and the places keep small p-values, and all have placebos of 0.096 and more.
 
-What this cannot tell from a cause is a word that lies along the classes: `watermark`, to these towers a piece of
-"waterbird", has a placebo of 0.014 or less in every one of these worlds of birds, the balanced one among them.
+What this cannot tell from a cause is a word whose text lies along those of the classes, as that of a word does which is
+spelled with a piece of a class's name (`learnt` leaves out those that a tower does not know).
 
-Taking the part along the differences of the class texts out of all words does not mend that. Tried in those five places
-with p adjusted for 1,000 directions, 55, 31, 80, 46 and 58 in a hundred become 38, 21, 72, 40 and 47, and the true
-words lose with the false: `watermark` falls from first to eighth of the birds' 12 words with one backbone and stays
-first with the other; on Waterbirds, where `water`, `forest`, `ocean`, `land` and `sea` come second to sixth, `window`
-leads and `land` is 334th of 350.
+Taking the part along the differences of the class texts out of all words is no remedy. Tried in those five places with
+p adjusted for 1,000 directions, 55, 31, 80, 46 and 58 in a hundred become 38, 21, 72, 40 and 47, and the true words
+lose with the false: on Waterbirds, where `water`, `forest`, `ocean`, `land` and `sea` lead, `window` leads then and
+`land` is among the last.
 """
 
 from __future__ import annotations

@@ -13,12 +13,10 @@ the majority: centring falls to 0.14 and 0.75 on the animals, Otsu within each c
 and a common distance together is no better (0.88 and 0.93), and has no closed form.
 
 What is left is that a cosine sees more than the word. To a tower of birds a pale gull is a little like snow, and the
-model that uses the same embedding errs on it, whatever lies behind. "Watermark", to the menagerie's towers a piece of
-"waterbird", has 0.027 nats where heads were trained on the balanced world, and 0.008 and 0.011 as seen by the other
-backbone. With a backbone that never learnt the shortcut (`pretrain --control`), of the animals no word survives; of the
-birds `forest` does, which hides them, with the 0.022 nats that the true forest has, and again "watermark". Words that
-survive say what errors look like; `placebo` says how many directions that mean nothing say as much, and whether errors
-look so for the word's sake is for the eye to judge.
+model that uses the same embedding errs on it, whatever lies behind. With a backbone that never learnt the shortcut
+(`pretrain --control`), of the animals no word survives; of the birds `forest` does, which hides them, with the 0.022
+nats that the true forest has. Words that survive say what errors look like; `placebo` says how many directions that
+mean nothing say as much, and whether errors look so for the word's sake is for the eye to judge.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ from ..data import Ints
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +88,19 @@ def otsu(scores: Floats) -> Floats:
     # Neighbours so close that no number lies between them are told apart by "above" all the same.
     middle: Floats = np.clip((low + high) / 2, low, np.where(high > low, np.nextafter(high, low), low))
     return middle
+
+
+def agreement(present: Bools, y: Ints) -> Floats:
+    """(W, W) correlation of words' presence within classes; 0 with a word that all photos of each class show, or none.
+
+    Args:
+        present: (n, W) whether a photo shows a word; y: (n,) classes.
+    """
+    centred = present.astype(np.float64)
+    for k in np.unique(y):
+        centred[y == k] -= centred[y == k].mean(axis=0)
+    lengths = np.linalg.norm(centred, axis=0)
+    # What never varies is left with rounding errors.
+    unit = np.where(lengths > _ROUNDING, centred / np.maximum(lengths, _ROUNDING), 0.0)
+    found: Floats = np.clip(unit.T @ unit, -1.0, 1.0)
+    return found

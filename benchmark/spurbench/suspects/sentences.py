@@ -24,6 +24,9 @@ PLACEBO = (
     "the word."
 )
 
+MUCH = 0.5
+"""Of agreement between words, from -1 to 1."""
+
 
 def directions(report: SuspectsReport) -> str:
     """What a small p-value says where directions that mean nothing have one too, and how many words tell more."""
@@ -45,12 +48,23 @@ def directions(report: SuspectsReport) -> str:
 def handed_on(report: SuspectsReport) -> str:
     """Which words are told to methods."""
     if report.split == "test":
-        return "--attributes takes no words that were found on test photos."
-    n, level = len(report.chosen), f"{report.level:g}"
-    start = f"--attributes tells methods {n} word{'' if n == 1 else 's'}: the first with"
-    if report.n_suspects_beyond_directions:
-        return f"{start} p and placebo up to {level}."
-    return f"{start} p up to {level}, though no better than chance directions, since no word is."
+        return "--attributes takes words that were found on validation or training photos, none that were on test."
+    level, beyond = f"{report.level:g}", report.n_suspects_beyond_directions
+    why = f"p and placebo up to {level}" if beyond else f"p up to {level}, though no better than chance directions"
+    rest = [quoted(one.word) for one in report.chosen if beyond and one.placebo > report.level]
+    first = [word for word in (quoted(one.word) for one in report.chosen) if word not in rest]
+    also = f", and for what is seen on other photos {', '.join(rest)}" if rest else ""
+    return f"--attributes tells methods {', '.join(first)} ({why}){also}."
+
+
+def company(suspect: Suspect, report: SuspectsReport) -> str:
+    """Which of the other suspects the same photos show, and which others do; nothing where there are none."""
+    others = [(other, report.agreement(suspect, other)) for other in report.survivors if other is not suspect]
+    same = [quoted(other.word) for other, agreement in others if agreement >= MUCH]
+    apart = [quoted(other.word) for other, agreement in others if agreement <= -MUCH]
+    said = [f"by much the same photos as {', '.join(same)}"] if same else []
+    said += [f"by others than {', '.join(apart)}"] if apart else []
+    return f"Shown {'; '.join(said)}." if said else ""
 
 
 def telling(suspect: Suspect) -> ClassRow | None:

@@ -123,6 +123,11 @@ def without_classes(words: Words, card: DatasetCard) -> tuple[Words, tuple[str, 
     return replace(words, entries=kept), dropped
 
 
+def parts_of(name: str) -> list[str]:
+    """The words that a name is made of, in lower case."""
+    return re.findall(r"[^\W_]+", name.casefold())
+
+
 def _tails(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """`(swimming, pool)` and `(pool,)`."""
     return (parts[start:] for start in range(len(parts)))
@@ -130,7 +135,7 @@ def _tails(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 def _singular(name: str) -> tuple[str, ...]:
     """The words of a name in lower case, each without the ending of a plural, as far as simple rules go."""
-    return tuple(_one(part) for part in re.findall(r"[^\W_]+", name.casefold())) or ("",)
+    return tuple(_one(part) for part in parts_of(name)) or ("",)
 
 
 def _one(part: str) -> str:
