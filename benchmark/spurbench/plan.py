@@ -223,7 +223,7 @@ def _with_states(row: Row, seeds: int, *, force: bool) -> Row:
         reason = f"{row.path} holds the record of {other}; this file system does not tell the names apart"
         return _every(row, seeds, "impossible", reason)
     if force or record.key != row.key:
-        reason = "--force" if force else f"changed since: {', '.join(_changed(record.key_parts, row.key_parts))}"
+        reason = "--force" if force else f"changed since: {', '.join(changed(record.key_parts, row.key_parts))}"
         return _every(row, seeds, "stale", reason)
     by_seed = {result.seed: result for result in record.seeds}
     return replace(row, cells=tuple(_cell(seed, by_seed.get(seed)) for seed in range(seeds)), record=record)
@@ -241,6 +241,7 @@ def _every(row: Row, seeds: int, status: Status, reason: str) -> Row:
     return replace(row, cells=tuple(Cell(seed, status, reason) for seed in range(seeds)))
 
 
-def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return sorted(changed) or ["key"]
+def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Which parts of a record's key are others in a new one, by name."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return sorted(names) or ["key"]

@@ -89,16 +89,17 @@ def remake(
                 f"{record.method} gave {len(fitted)} snapshots, the record chose number {chosen.snapshot}"
             )
         predictor = fitted[chosen.snapshot]
-        with isolated_randomness(path.derive("judging")):
-            predicted = classes(method, prepared, predictor, examples.rows("test"))
+    predicted = classes(method, prepared, predictor, seed, examples.rows("test"))
     # What a predictor still reads there stays readable.
     scratch_of(prepared, task.seed).clear()
     return Remade(method, prepared, predictor, seed, arrays[predictions_name(seed, selection)], predicted)
 
 
-def classes(method: Method, prepared: Prepared, predictor: Predictor, rows: Ints) -> NDArray[np.int16]:
-    """(n,) classes that a predictor gives to rows, asked as the harness asks. Raises MethodError."""
-    (outcome,) = Judge(method, prepared).predict([predictor], rows)
+def classes(method: Method, prepared: Prepared, predictor: Predictor, seed: int, rows: Ints) -> NDArray[np.int16]:
+    """(n,) classes that the model of a seed gives to rows, asked as the harness asks. Raises MethodError."""
+    path = Seed((*prepared.fingerprints, method.card.name, seed))
+    with threads_for(method.card.track), isolated_randomness(path.derive("judging")):
+        (outcome,) = Judge(method, prepared).predict([predictor], rows)
     if isinstance(outcome, ConfigurationError):
         raise MethodError(f"{method.card.name}: {outcome}") from outcome
     return outcome.classes

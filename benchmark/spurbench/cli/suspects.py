@@ -58,7 +58,8 @@ def suspects(
     cell: Annotated[
         Path | None,
         typer.Option(
-            help="The record of a trained model, whose predictions on test are looked at. "
+            help="The record of a trained model, whose predictions on test are looked at; with --split val it is "
+            "fitted once more to predict validation, and --attributes takes the words. "
             "Example: --cell results/v1/menagerie-birds/menagerie-rn/erm.json.",
             rich_help_panel=WHAT,
             show_default="none, zero-shot",
@@ -138,6 +139,7 @@ def suspects(
     plugin: options.Plugin = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
+    memory_limit: options.MemoryLimit = "2G",
     offline: options.Offline = False,
     debug: options.Debug = False,  # noqa: ARG001
 ) -> None:
@@ -149,7 +151,7 @@ def suspects(
     Example: [bold]spurbench suspects menagerie-birds --backbone menagerie-rn[/bold]
     """
     from ..errors import UsageError
-    from ..files import default_cache, default_data_root
+    from ..files import bytes_of, default_cache, default_data_root
     from ..session import Session
     from ..suspects.cell import check_dataset, read_cell
     from ..suspects.words import load_words
@@ -167,8 +169,9 @@ def suspects(
     # Whatever is wrong with the call is told before torch is imported and data is looked at.
     if cell is None and cell_seed is not None:
         raise UsageError("--cell-seed says which model of a record; give the record, --cell RECORD")
-    if cell is not None and split not in (None, Split.test):
-        raise UsageError("a record has predictions on test alone; leave --split out with --cell")
+    if cell is not None and split is Split.train:
+        raise UsageError("--cell: a model seldom errs on photos that it was fitted on; give --split test or val")
+    room = bytes_of(memory_limit)
     vocabulary = load_words(words)
     # A data set that is broken says so itself.
     card = session.registries.datasets.get(dataset).card
@@ -190,15 +193,18 @@ def suspects(
     from ..suspects.looking import look
 
     console, messages = Console(), Console(stderr=True)
-    wanted = (split or Split.val).value
+    wanted = (split or (Split.val if trained is None else Split.test)).value
     with telling(messages) as listen:
         looked = look(
-            session, dataset, backbone, vocabulary, seen_by=seen_by, cell=trained, split=wanted, listen=listen
-        )
+            session, dataset, backbone, vocabulary, seen_by=seen_by, cell=trained, split=wanted, memory_limit=room,
+            listen=listen,
+        )  # fmt: skip
         listen(f"asking {len(looked.rows):,} photos about {len(looked.words.entries):,} words")
         account = take_account(looked, Seed(("suspects", seed)), min_photos=min_photos, permutations=permutations)
         report = make_report(account, _provenance(session, looked, trained, seed), top)
-    if trained is None and looked.split != wanted:
+    for line in looked.notes:
+        typer.echo(line, err=True)
+    if looked.split != wanted:
         typer.echo(f"{dataset} has no {wanted} photos; these are from {looked.split}", err=True)
     if folder is not None:
         _write(account, report, folder)

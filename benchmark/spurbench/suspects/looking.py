@@ -26,6 +26,7 @@ from ..workbench import LazyTower
 from .cell import Cell, check_backbone, check_dataset, check_examples
 from .learnt import learnt
 from .presence import Bools, Floats
+from .refitted import refitted
 from .words import Words, without_classes
 
 
@@ -85,6 +86,7 @@ def look(
     seen_by: str | None,
     cell: Cell | None,
     split: str,
+    memory_limit: int,
     listen: Callable[[str], None],
 ) -> Look:
     """Look for words in the photos of a split.
@@ -94,6 +96,7 @@ def look(
         cell: whose predictions; without it those of the zero-shot model.
         split: or the next that is not empty. Of a cell, those of test are in its record; on validation its model is
             fitted again to predict, and the photos that it is fitted on are left out.
+        memory_limit: bytes that such a fit may use for itself.
         listen: told what is being done.
 
     Raises:
@@ -118,11 +121,17 @@ def look(
     kept, excluded = without_classes(words, data.card)
     if not kept.entries:
         raise DataError("every word of the list names a class of the data set; give others, --words FILE")
-    looked = nearest_split(data.examples, "test" if cell is not None else split)
+    looked = nearest_split(data.examples, split)
     every, note = data.examples.rows(looked), ""
     rows = every
     if cell is not None:
+        if looked == "train":
+            raise UsageError("a model seldom errs on photos that it was fitted on; look at validation or test")
         predicted = cell.predicted
+        if looked != "test":
+            rows, predicted, note = refitted(
+                session, cell, dataset, backbone, data, memory_limit=memory_limit, listen=listen
+            )
     asked = np.searchsorted(every, rows)
     eyes = _Eyes(session, data, seer, looked, every, listen)
     assert eyes.text.prompted is not None
