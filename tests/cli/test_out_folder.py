@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spurbench.cli.app import app
-from spurbench.cli.options import check_writable, folder_named
+from spurbench.cli.looking import check_writable, folder_named
 from spurbench.errors import UsageError
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options
+from . import looking, options
 from .console import telling
+from .looking import OUTPUT, WHAT, Split
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,16 +23,7 @@ if TYPE_CHECKING:
     from ..session import Session
     from ..study import Study
 
-WHAT, OUTPUT = "What to look at", "What to write"
 REPORT, SHEET, PAGE = "report.json", "sheet.png", "index.html"
-
-
-class Split(str, Enum):
-    """The parts of a data set."""
-
-    train = "train"
-    val = "val"
-    test = "test"
 
 
 class Against(str, Enum):
@@ -41,23 +33,8 @@ class Against(str, Enum):
 
 
 def discover(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="A data set with photos: NAME, or folder:DIR for your own.",
-            autocompletion=options.complete_datasets,
-            show_default=False,
-        ),
-    ],
-    backbone: Annotated[
-        str,
-        typer.Option(
-            help="The model's backbone, one of those that --backbones of `run` takes. Example: --backbone ViT-B/16.",
-            autocompletion=options.complete_backbones,
-            rich_help_panel=WHAT,
-            show_default=False,
-        ),
-    ],
+    dataset: looking.Photos,
+    backbone: looking.Backbone,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -111,22 +88,8 @@ def discover(
     crops: Annotated[
         int, typer.Option(min=1, max=48, help="Regions of each finding. Example: --crops 24.", rich_help_panel=OUTPUT)
     ] = 12,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            parser=options.out_folder,
-            metavar="PATH",
-            help=f"Folder for {REPORT}, {SHEET} and {PAGE}. Example: --out found.",
-            rich_help_panel=OUTPUT,
-            show_default="discovery-DATASET in the current folder; none with --json",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print the report as JSON, and nothing else. Example: --json.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    out: Annotated[Path | None, looking.folder_option("discovery", (REPORT, SHEET, PAGE), "found")] = None,
+    as_json: looking.Json = False,
     data_root: options.DataRoot = None,
     cache: options.Cache = None,
     plugin: options.Plugin = None,
@@ -172,9 +135,7 @@ def discover(
     card = session.registries.datasets.get(dataset).card
     if card.own_features:
         raise UsageError(f"data set '{dataset}' brings its own features: it has no photos whose regions could be found")
-    folder = out or (None if as_json else options.folder_named("discovery", card.name))
-    if folder is not None:
-        options.check_writable(folder)
+    folder = looking.folder_for("discovery", card.name, out, as_json)
     _ = session.torch_device
 
     from rich.console import Console

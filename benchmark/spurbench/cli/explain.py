@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options
+from . import looking, options
 from .console import say, show_log, telling
+from .looking import WHAT
 
 if TYPE_CHECKING:
     from ..explained import Explanation
     from ..explained.report import ExplanationReport
 
-WHAT, OUTPUT = "What to look at", "What to write"
 REPORT, SHEET, PAGE = "report.json", "sheet.png", "index.html"
 RESULTS = Path("results")
 
@@ -45,23 +45,8 @@ class Selection(str, Enum):
 
 
 def explain(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="A data set with photos: NAME, or folder:DIR for your own.",
-            autocompletion=options.complete_datasets,
-            show_default=False,
-        ),
-    ],
-    backbone: Annotated[
-        str,
-        typer.Option(
-            help="The models' backbone, one of those that --backbones of `run` takes. Example: --backbone ViT-B/16.",
-            autocompletion=options.complete_backbones,
-            rich_help_panel=WHAT,
-            show_default=False,
-        ),
-    ],
+    dataset: looking.Photos,
+    backbone: looking.Backbone,
     methods: Annotated[
         str | None,
         typer.Option(
@@ -135,22 +120,8 @@ def explain(
             help="Which of a record's models: chosen by this rule. Example: --selection average.", rich_help_panel=WHAT
         ),
     ] = Selection.worst_group,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            parser=options.out_folder,
-            metavar="PATH",
-            help=f"Folder for {REPORT}, {SHEET} and {PAGE}. Example: --out looked.",
-            rich_help_panel=OUTPUT,
-            show_default="explanation-DATASET in the current folder; none with --json",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print the report as JSON, and nothing else. Example: --json.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    out: Annotated[Path | None, looking.folder_option("explanation", (REPORT, SHEET, PAGE), "looked")] = None,
+    as_json: looking.Json = False,
     seeds: Annotated[
         int,
         typer.Option(
@@ -206,14 +177,12 @@ def explain(
     for name in wanted or ():
         if name not in card.groups:
             raise UnknownNameError("group", name, card.groups)
-    folder = out or (None if as_json else options.folder_named("explanation", card.name))
+    _ = session.rules
+    folder = looking.folder_for("explanation", card.name, out, as_json)
     if folder is not None:
         from ..render.explanation_sheet import refuse_giants
 
         refuse_giants(len(names), per_group * len(wanted or card.groups))
-    _ = session.rules
-    if folder is not None:
-        options.check_writable(folder)
     _ = session.torch_device
 
     from rich.console import Console

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -92,53 +89,6 @@ def numbers_of(option: str, written: str | None, low: float, high: float) -> lis
             raise UsageError(f"{option} takes numbers from {low:g} to {high:g}, not '{name}'")
         numbers.append(number)
     return numbers or None
-
-
-def out_folder(written: str) -> Path:
-    """What --out names. Raises UsageError for an empty name, of which pathlib makes the current folder."""
-    from ..errors import UsageError
-
-    if not written:
-        raise UsageError("--out takes the name of a folder, not an empty one; write . for the current folder")
-    return Path(written)
-
-
-def folder_named(what: str, dataset: str) -> Path:
-    """Where a command writes unless told otherwise: WHAT-DATASET in the current folder.
-
-    Args:
-        dataset: its card's name; of one with a hash, such as `folder:birds@1a2b3c4d`, what was called birds.
-    """
-    from ..files import safe_name
-
-    hashed = re.fullmatch(r"[^:]*:(.+)@[0-9a-f]{8}", dataset)
-    return Path(f"{what}-{safe_name((hashed[1] if hashed else dataset).replace(':', '-'))}")
-
-
-def check_writable(folder: Path) -> None:
-    """Make sure that files can be written into the folder that --out names, and leave nothing there.
-
-    Raises:
-        UsageError: they cannot; says why.
-    """
-    from ..errors import UsageError
-
-    made: list[Path] = []
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--out names a folder; {folder} is a file")
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"nothing can be written into {folder} ({reason}); name another folder: --out DIR") from error
-    finally:
-        # Whatever fails before there is something to write leaves no empty folder behind.
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
 
 
 GRID, PLACES, HOW = "What to run", "Where things are", "How to run"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options
+from . import looking, options
 from .console import say, telling
-from .discover import Split
+from .looking import OUTPUT, WHAT, Split
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,30 +22,14 @@ if TYPE_CHECKING:
     from ..suspects.looking import Look
     from ..suspects.report import SuspectsReport
 
-WHAT, OUTPUT = "What to look at", "What to write"
 REPORT, TABLE, PAGE = "suspects.json", "suspects.csv", "index.html"
 TAUGHT = "contrastive_yang,orth_cal,perception_clip"
 """Methods that are told the attribute in words."""
 
 
 def suspects(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="A data set with photos: NAME, or folder:DIR for your own.",
-            autocompletion=options.complete_datasets,
-            show_default=False,
-        ),
-    ],
-    backbone: Annotated[
-        str,
-        typer.Option(
-            help="The model's backbone, one of those that --backbones of `run` takes. Example: --backbone ViT-B/16.",
-            autocompletion=options.complete_backbones,
-            rich_help_panel=WHAT,
-            show_default=False,
-        ),
-    ],
+    dataset: looking.Photos,
+    backbone: looking.Backbone,
     words: Annotated[
         Path | None,
         typer.Option(
@@ -118,22 +102,8 @@ def suspects(
             rich_help_panel=OUTPUT,
         ),
     ] = 20,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            parser=options.out_folder,
-            metavar="PATH",
-            help=f"Folder for {REPORT}, {TABLE} and {PAGE}. Example: --out found.",
-            rich_help_panel=OUTPUT,
-            show_default="suspects-DATASET in the current folder; none with --json",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print the report as JSON, and nothing else. Example: --json.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    out: Annotated[Path | None, looking.folder_option("suspects", (REPORT, TABLE, PAGE), "found")] = None,
+    as_json: looking.Json = False,
     data_root: options.DataRoot = None,
     cache: options.Cache = None,
     plugin: options.Plugin = None,
@@ -181,9 +151,7 @@ def suspects(
     trained = None if cell is None else read_cell(cell, cell_seed)
     if trained is not None:
         check_dataset(trained, name)
-    folder = out or (None if as_json else options.folder_named("suspects", name))
-    if folder is not None:
-        options.check_writable(folder)
+    folder = looking.folder_for("suspects", name, out, as_json)
     _ = session.torch_device
 
     from rich.console import Console
