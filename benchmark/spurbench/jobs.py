@@ -47,6 +47,9 @@ class Stage:
     done: int = 0
     total: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.text} {self.done:,}/{self.total:,}" if self.total else self.text
+
 
 @dataclass(frozen=True)
 class Note:

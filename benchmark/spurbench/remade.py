@@ -6,14 +6,15 @@ the same machine gives the same predictions; what it gives is compared with thos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .data import Ints
-from .errors import ConfigurationError, MethodError
+from .errors import ConfigurationError, MethodError, SpurbenchError
 from .evaluation import FIT, REFIT
 from .isolation import isolated_randomness, threads_for
 from .judge import Judge
@@ -62,8 +63,8 @@ def remake(
         arrays: the record's predictions.
 
     Raises:
-        MethodError: the seed or the rule has no result, or the fit does not give what it gave for the record.
-        Exception: whatever the method raises.
+        MethodError: the seed or the rule has no result, the fit does not give what it gave for the record, or the
+            method raises something of its own.
     """
     found = next((result for result in record.done if result.seed == seed and selection in result.selected), None)
     if found is None:
@@ -79,7 +80,7 @@ def remake(
     path = Seed((*prepared.fingerprints, method.card.name, seed))
     task = make_task(method, prepared, train_view(method, prepared), rows, path.derive(REFIT if refit else FIT))
     together = fits_many(method) and not method.card.supervision.validation
-    with threads_for(method.card.track):
+    with _one_line(record.method), threads_for(method.card.track):
         with isolated_randomness((Seed(path.path[:-1]) if together else path).derive("global")):
             (fitted,) = fit_many(method, [Problem(task, config)])
         if isinstance(fitted, ConfigurationError):
@@ -98,8 +99,19 @@ def remake(
 def classes(method: Method, prepared: Prepared, predictor: Predictor, seed: int, rows: Ints) -> NDArray[np.int16]:
     """(n,) classes that the model of a seed gives to rows, asked as the harness asks. Raises MethodError."""
     path = Seed((*prepared.fingerprints, method.card.name, seed))
-    with threads_for(method.card.track), isolated_randomness(path.derive("judging")):
+    with _one_line(method.card.name), threads_for(method.card.track), isolated_randomness(path.derive("judging")):
         (outcome,) = Judge(method, prepared).predict([predictor], rows)
     if isinstance(outcome, ConfigurationError):
         raise MethodError(f"{method.card.name}: {outcome}") from outcome
     return outcome.classes
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    """Whatever a method raises becomes a MethodError, for whoever sees no traceback."""
+    try:
+        yield
+    except SpurbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise MethodError(f"{name} raised {type(error).__name__}: {error}; --debug shows where") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from .backbones import PRECISIONS, Setting
 from .errors import UsageError
 from .files import default_cache, default_data_root
+from .jobs import Job
 from .keys import needs_backbone
 from .plan import Plan, Request, make_plan
 from .registry import Registries, load_registries
@@ -117,6 +118,15 @@ class Session:
         return self.registries.backbones.select(
             wanted, everything=STUDIED, matchable=lambda: Catalogue(self.cache).names(), any_name=True
         )
+
+    def job(
+        self, key: str, dataset: str, backbone: str, method: str, seeds: tuple[int, ...], rules: Rules, memory: int
+    ) -> Job:
+        """What a `Workbench` in this process prepares: some seeds of one row; `Job` explains the arguments."""
+        return Job(
+            key, dataset, backbone, method, seeds, rules, self.data_root, self.cache, self.torch_device,
+            self.precision, memory, isolated=False,
+        )  # fmt: skip
 
     def plan(self) -> Plan:
         """The cells. Raises UsageError if data sets need backbones and none was named, or CUDA is not there."""

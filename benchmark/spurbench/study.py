@@ -24,7 +24,7 @@ from .features import FeatureStore
 from .files import HashCache, digest
 from .finetuning import TunedTower
 from .isolation import isolated_randomness
-from .jobs import Event, Job, Stage
+from .jobs import Event, Stage
 from .keys import LoadedData, checked_method, impossible_reason, key_parts, load_data
 from .method import Method
 from .regions import Frames, truth
@@ -272,10 +272,7 @@ def _tuned(
             f"--method {name}: {reason or 'it does not fine-tune the image tower; erm_finetune and clip_finetune do'}"
         )
     key = digest(key_parts(method, data, backbone_, rules))
-    job = Job(
-        key, dataset, backbone, name, (seed,), rules, session.data_root, session.cache, session.torch_device,
-        session.precision, memory_limit, isolated=False,
-    )  # fmt: skip
+    job = session.job(key, dataset, backbone, name, (seed,), rules, memory_limit)
     listen(f"{name} fine-tunes {backbone_.card.name}; minutes to hours, kept when it is done")
     prepared = Workbench(session.registries, job).prepare(job, method, lambda event: _tell(listen, event))
     return fit_once(
@@ -300,4 +297,4 @@ def fit_once(method: Method, prepared: Prepared, seed: Seed) -> TunedTower:
 
 def _tell(listen: Listen, event: Event) -> None:
     if isinstance(event, Stage):
-        listen(f"{event.text} {event.done:,}/{event.total:,}" if event.total else event.text)
+        listen(str(event))

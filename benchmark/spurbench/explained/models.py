@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..amending import LOCKS, changing
-from ..errors import DataError, MethodError, SpurbenchError, UsageError
+from ..errors import DataError, MethodError, UsageError
 from ..execute import run_plan
 from ..executors.inline import InlineExecutor
-from ..jobs import Event, Finished, Job, Stage
+from ..jobs import Event, Finished, Stage
 from ..method import Method
 from ..plan import Plan, Row
 from ..record import Record, predictions_name, read_predictions, read_record
@@ -76,7 +76,7 @@ def completed(session: Session, plan: Plan, memory_limit: int, listen: Listen) -
         if isinstance(event, Finished) and event.result.failure is not None:
             faults.setdefault(f"{row.method}: {event.result.failure.message}", []).append(event.result.seed)
         elif isinstance(event, Stage):
-            listen(f"{row.method} · {_told(event)}")
+            listen(f"{row.method} · {event}")
 
     executor = InlineExecutor(session.registries)
     run_plan(
@@ -106,16 +106,13 @@ def recorded(
     found = []
     for row in plan.rows:
         seeds = tuple(cell.seed for cell in row.cells)
-        job = Job(
-            row.key, row.dataset_spec, row.backbone_spec, row.method, seeds, plan.rules, session.data_root,
-            session.cache, session.torch_device, session.precision, memory_limit, isolated=False,
-        )  # fmt: skip
+        job = session.job(row.key, row.dataset_spec, row.backbone_spec, row.method, seeds, plan.rules, memory_limit)
         bench = bench or Workbench(session.registries, job)
         method = session.registries.methods.fresh(row.method)
 
         def hear(event: Event, row: Row = row) -> None:
             if isinstance(event, Stage):
-                listen(f"{row.method} · {_told(event)}")
+                listen(f"{row.method} · {event}")
 
         prepared = bench.prepare(job, method, hear)
         record, arrays = _read(row, session)
@@ -126,13 +123,7 @@ def recorded(
                 models[seed] = replace(twin, seed=seed, recorded=arrays[predictions_name(seed, selection)])
                 continue
             listen(f"{row.method}, seed {seed}: what the record tells of is fitted once more")
-            try:
-                models[seed] = remake(method, prepared, plan.rules, record, arrays, seed, selection)
-            except SpurbenchError:
-                raise
-            except (Exception, SystemExit) as error:
-                message = f"{row.method} raised {type(error).__name__}: {error}; --debug shows where"
-                raise MethodError(message) from error
+            models[seed] = remake(method, prepared, plan.rules, record, arrays, seed, selection)
         found.append(Recorded(row, record, arrays, tuple(models.values())))
     return found
 
@@ -163,8 +154,3 @@ def _chosen(record: Record, seed: int, selection: Selection) -> tuple[Config, in
         return None
     candidate = result.candidates[result.selected[selection].candidate]
     return result.configs[candidate.config], candidate.snapshot
-
-
-def _told(stage: Stage) -> str:
-    """What is being done, and how far it is."""
-    return f"{stage.text} {stage.done:,}/{stage.total:,}" if stage.total else stage.text

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..backbones import resolve
 from ..data import Ints
-from ..errors import MethodError, SpurbenchError, UnknownNameError, UsageError
+from ..errors import UnknownNameError, UsageError
 from ..files import digest
-from ..jobs import Event, Job, Stage
+from ..jobs import Event, Stage
 from ..keys import LoadedData, checked_method, impossible_reason, key_parts
 from ..method import Method
 from ..plan import changed
@@ -64,25 +64,16 @@ def refitted(
             f"{cell.path} cannot be made again, for something changed since ({what}); run its method again"
         )
     rows = _unseen(cell, method, data, rules)
-    job = Job(
-        record.key, dataset, backbone, record.method, (cell.seed,), rules, session.data_root, session.cache,
-        session.torch_device, session.precision, memory_limit, isolated=False,
-    )  # fmt: skip
+    job = session.job(record.key, dataset, backbone, record.method, (cell.seed,), rules, memory_limit)
 
     def hear(event: Event) -> None:
         if isinstance(event, Stage):
-            listen(f"{record.method} · {event.text}")
+            listen(f"{record.method} · {event}")
 
     prepared = Workbench(session.registries, job).prepare(job, method, hear)
     listen(f"{record.method}, seed {cell.seed}: what the record tells of is fitted once more")
-    try:
-        made = remake(method, prepared, rules, record, read_predictions(cell.path, record), cell.seed, RULE)
-        predicted = classes(method, prepared, made.predictor, cell.seed, rows)
-    except SpurbenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        message = f"{record.method} raised {type(error).__name__}: {error}; --debug shows where"
-        raise MethodError(message) from error
+    made = remake(method, prepared, rules, record, read_predictions(cell.path, record), cell.seed, RULE)
+    predicted = classes(method, prepared, made.predictor, cell.seed, rows)
     differ = int((made.predicted != made.recorded).sum())
     note = f"{record.method}: fitted once more, it predicts another class for {differ:,} test photos" if differ else ""
     return rows, predicted.astype(np.int64), note
