@@ -14,9 +14,10 @@ and a common distance together is no better (0.88 and 0.93), and has no closed f
 
 What is left is that a cosine sees more than the word. To a tower of birds a pale gull is a little like snow, and the
 model that uses the same embedding errs on it, whatever lies behind. With a backbone that never learnt the shortcut
-(`pretrain --control`), of the animals no word survives; of the birds `forest` does, which hides them, with the 0.022
-nats that the true forest has. Words that survive say what errors look like; `placebo` says how many directions that
-mean nothing say as much, and whether errors look so for the word's sake is for the eye to judge.
+(`pretrain --control`), of the animals no word survived; of the birds `forest` did, which hides them, with the 0.022
+nats that the true forest has, and a word that `learnt` leaves out by now. Words that survive say what errors look like;
+`placebo` says how many directions that mean nothing say as much, and whether errors look so for the word's sake is for
+the eye to judge.
 """
 
 from __future__ import annotations
